@@ -1,0 +1,258 @@
+"""The options, as one table, and the one frozen object that they are read into.
+
+Each option exists as command line `--vcluster-X-Y`, ini `vcluster_x_y` and environment `VCLUSTER_X_Y`; the
+first that is given wins, in that order, then the default. `Settings` is made once and passed on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+import attrs
+
+from pytest_ganeti_vcluster.errors import SpecError
+
+#: Never used: the host's own services live here.
+RESERVED = ipaddress.IPv4Network("127.0.0.0/16")
+LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+
+
+def _whole_number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return parse
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise ValueError
+    return Path(text).expanduser().absolute()
+
+
+def _folder_or_off(text: str) -> Path | None:
+    return None if text == "off" else _folder(text)
+
+
+def _subnet(text: str) -> ipaddress.IPv4Network:
+    network = ipaddress.IPv4Network(text)
+    if not network.subnet_of(LOOPBACK) or network.overlaps(RESERVED) or network.prefixlen > 24:  # noqa: PLR2004
+        raise ValueError
+    return network
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise ValueError
+    return text.strip()
+
+
+def default_root() -> Path:
+    """Folder in which this user's clusters live; short, because Unix socket paths are."""
+    return Path(tempfile.gettempdir()) / f"gvc-{os.getuid()}"
+
+
+def cache_folder() -> Path:
+    """Folder for what is worth keeping between runs: fetched installations, locks."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "ganeti-vcluster"
+
+
+@attrs.frozen
+class Option:
+    """One option: its name with dashes, how its text is read, which values there are, and its help."""
+
+    name: str
+    parse: Callable[[str], Any]
+    valid: str
+    help: str
+    default: Callable[[], Any]
+    default_text: str
+
+    @property
+    def field(self) -> str:
+        """Its name in `Settings`."""
+        return self.name.replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return f"--vcluster-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        """Its name in pytest's configuration file."""
+        return f"vcluster_{self.field}"
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return f"VCLUSTER_{self.field.upper()}"
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "nodes",
+        _whole_number,
+        "a whole number, 1 or more",
+        "Nodes of a cluster whose test does not say how many.",
+        lambda: 3,
+        "3",
+    ),
+    Option(
+        "max-nodes",
+        _whole_number,
+        "a whole number, 1 or more",
+        "Tests that ask for more nodes are skipped, with the reason.",
+        lambda: None,
+        "no limit",
+    ),
+    Option(
+        "ganeti",
+        _text,
+        'a version ("3.0"), a folder of unpacked packages or of "make install DESTDIR=", or "system"',
+        "Which Ganeti to run.",
+        lambda: None,
+        "the newest that was fetched, else the system's",
+    ),
+    Option(
+        "missing",
+        _one_of("fail", "skip"),
+        '"fail" or "skip"',
+        "What becomes of tests that ask for a cluster where no Ganeti is found.",
+        lambda: "fail",
+        "fail",
+    ),
+    Option(
+        "engine",
+        _one_of("auto", "loopback", "namespaces"),
+        '"auto", "loopback" or "namespaces"',
+        "How virtual nodes get their addresses, names and processes.",
+        lambda: "auto",
+        "auto",
+    ),
+    Option(
+        "keep",
+        _one_of("never", "failed", "always"),
+        '"never", "failed" or "always"',
+        "Whose cluster folders are kept when the run ends: nobody's, those of failed tests, all.",
+        lambda: "never",
+        "never",
+    ),
+    Option(
+        "artifacts",
+        _folder,
+        "a folder",
+        "Where logs and kept cluster folders of failed tests go.",
+        lambda: None,
+        "kept where the cluster ran",
+    ),
+    Option(
+        "timeout",
+        _seconds,
+        "seconds, more than 0",
+        "How long a cluster may take to come up.",
+        lambda: 300.0,
+        "300",
+    ),
+    Option(
+        "image-cache",
+        _folder_or_off,
+        'a folder, or "off"',
+        "Where images of ready clusters are kept.",
+        lambda: cache_folder() / "images",
+        "~/.cache/ganeti-vcluster/images",
+    ),
+    Option(
+        "subnet",
+        _subnet,
+        "a network of loopback addresses in CIDR notation, /24 or larger, outside 127.0.0.0/16",
+        "Pool of loopback addresses that clusters lease from.",
+        lambda: ipaddress.IPv4Network("127.64.0.0/10"),
+        "127.64.0.0/10",
+    ),
+    Option(
+        "root",
+        _folder,
+        "a folder with a short path",
+        "Folder in which clusters live while they run.",
+        default_root,
+        "gvc-UID in the temporary folder",
+    ),
+)
+
+
+def parse_option(option: Option, text: str, origin: str) -> Any:
+    """Read one option's text; `SpecError` names the origin, the value and the valid ones."""
+    try:
+        return option.parse(text)
+    except ValueError:
+        raise SpecError(
+            f"{origin}: {text!r} is not a value that it can have",
+            seen="",
+            cure=f"give {option.valid}",
+        ) from None
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a run was told, read once. Fields as in the table of options."""
+
+    nodes: int = 3
+    max_nodes: int | None = None
+    ganeti: str | None = None
+    missing: str = "fail"
+    engine: str = "auto"
+    keep: str = "never"
+    artifacts: Path | None = None
+    timeout: float = 300.0
+    image_cache: Path | None = None
+    subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("127.64.0.0/10")
+    root: Path = attrs.field(factory=default_root)
+
+    @classmethod
+    def read(
+        cls,
+        flags: Mapping[str, str | None] | None = None,
+        ini: Mapping[str, str | None] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Read all options from texts by field name (`flags`, `ini`) and from the environment (default: ours).
+
+        An empty environment variable counts as not given. Raises `SpecError` on the first bad value.
+        """
+        env = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for option in OPTIONS:
+            sources = (
+                (option.flag, (flags or {}).get(option.field)),
+                (f"ini option {option.ini}", (ini or {}).get(option.field)),
+                (f"environment variable {option.variable}", env.get(option.variable) or None),
+            )
+            for origin, text in sources:
+                if text is not None:
+                    values[option.field] = parse_option(option, text, origin)
+                    break
+            else:
+                values[option.field] = option.default()
+        return cls(**values)
