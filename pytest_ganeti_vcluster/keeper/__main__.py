@@ -1,0 +1,82 @@
+"""Start a keeper: `python -m pytest_ganeti_vcluster.keeper ROOT DESCRIPTOR`, by `Keeper.start` only.
+
+DESCRIPTOR is our end of a socket pair whose other end the starter holds: the first connection, there before
+we are. If the starter dies this instant, we see it close, and go.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import attrs
+
+from pytest_ganeti_vcluster.keeper.hostguard import become_subreaper, guard_host, limit_descriptors
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.protocol import Channel
+from pytest_ganeti_vcluster.keeper.record import KEEPER_SOCKET, TOKEN_VARIABLE, KeeperRecord, World
+from pytest_ganeti_vcluster.keeper.server import Server, log
+
+
+def main(argv: list[str]) -> int:
+    """Be the keeper of a root; the exit status."""
+    if os.fork():
+        # Nobody's child: whoever started us need not reap us, and may go without our noticing more than a
+        # closed connection.
+        os._exit(0)
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o077)
+    root = Path(argv[0])
+    first = Channel(socket.socket(fileno=int(argv[1])))
+    # In the tree's environment ourselves, so that what reaps by token finds us as well, but only if we are
+    # told it.
+    token = os.environ[TOKEN_VARIABLE]
+    try:
+        server = _prepare(root, token, first)
+    except OSError as error:
+        # The log may be on the disk that is full.
+        log(f"cannot begin: {error}")
+        first.send({"ok": False, "error": f"cannot begin: {error}", "errno": error.errno or 0})
+        return 1
+    server.serve()
+    return 0 if server.finish() else 1
+
+
+def _prepare(root: Path, token: str, first: Channel) -> Server:
+    # Held until we are gone, whatever becomes of us: whoever reaps must have it first. It also tells across
+    # pid namespaces that we live.
+    lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.chdir("/")
+    become_subreaper()
+    limit_descriptors()
+    guard = guard_host(root)
+    for refusal in guard.refused:
+        log(f"host guard: {refusal}")
+
+    path = root / KEEPER_SOCKET
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(os.fspath(path))
+    path.chmod(0o600)
+    listener.listen(128)
+    identity = ProcessIdentity.own()
+    record = KeeperRecord(
+        identity=identity, world=World.own(), socket=os.fspath(path), token=token, created=time.time()
+    )
+    record.write(root)
+    server = Server(root, record, listener)
+    server.add(first)
+    first.queue({"ok": True, "identity": identity.to_json(), "guard": attrs.asdict(guard)})
+    first.flush()
+    return server
+
+
+if __name__ == "__main__":
+    # Past every `finally` and exit handler: nothing of ours is to run after the end.
+    os._exit(main(sys.argv[1:]))

@@ -1,0 +1,419 @@
+"""The keeper as its clients see it: start it, reach it, have it run programs, let it go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import attrs
+
+import pytest_ganeti_vcluster
+from pytest_ganeti_vcluster.errors import KeeperError
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.processes import ProcessInfo
+from pytest_ganeti_vcluster.keeper.protocol import Channel, ProtocolError
+from pytest_ganeti_vcluster.keeper.record import (
+    KEEPER_LOG,
+    KEEPER_SOCKET,
+    TOKEN_VARIABLE,
+    KeeperRecord,
+    as_disk_full,
+    check_socket_path,
+    dead,
+)
+
+#: Seconds in which a keeper answers what it can answer at once.
+_PROMPT = 30.0
+
+#: Seconds beyond a command's own time-out that ending it may take.
+_ENDING = 15.0
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What came of a command.
+
+    `returncode` is minus the signal's number when one ended it. `timed_out`: it, and all that belongs to
+    it, was ended after its `timeout`. `stdout` and `stderr` are what was written before the command ended;
+    daemons that it left may go on writing, to nobody.
+    """
+
+    argv: tuple[str, ...]
+    pid: int
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    duration: float
+    timed_out: bool
+
+
+@attrs.frozen
+class Child:
+    """A program that runs on its own below the keeper."""
+
+    keeper: Keeper
+    identity: ProcessIdentity
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self.identity.pid
+
+    def poll(self) -> int | None:
+        """Its exit status (minus the signal's number when one ended it), or None while it runs."""
+        return self.wait(0)
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its end, at most `timeout` seconds (None: no limit); its exit status, or None."""
+        return self.keeper.wait(self.identity, timeout)
+
+    def signal(self, number: int) -> bool:
+        """Send it a signal; False when it is gone."""
+        return self.keeper.signal(self.identity, number)
+
+
+@attrs.define(eq=False, kw_only=True)
+class Keeper:
+    """A connection to the keeper of a root. As long as it is open, the keeper stays.
+
+    Any thread may call any method; what takes long has a connection of its own. Every method raises
+    `KeeperError` when the keeper is gone or refuses.
+    """
+
+    root: Path
+    identity: ProcessIdentity
+    guard: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    _channel: Channel | None
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    @classmethod
+    def start(
+        cls, root: Path, *, token: str, environment: Mapping[str, str] | None = None, timeout: float = 10.0
+    ) -> Keeper:
+        """Start the keeper of a root that `create_root` made, and connect to it.
+
+        `environment` is added to ours for what the keeper starts without an environment of its own. Raises
+        `KeeperError` (with the end of its log), `DiskFull`, `PathTooLong`; the root is then still the
+        caller's to remove.
+        """
+        root = root.absolute()
+        check_socket_path(root)
+        ours, theirs = socket.socketpair()
+        channel = Channel(ours)
+        try:
+            with theirs:
+                _launch(root, theirs, {**os.environ, **(environment or {}), TOKEN_VARIABLE: token}, timeout)
+            hello = channel.receive(timeout)
+        except TimeoutError:
+            channel.close()
+            raise dead(root, f"did not report within {timeout:g} s") from None
+        except (OSError, ProtocolError) as error:
+            channel.close()
+            if isinstance(error, OSError) and (disk_full := as_disk_full(error, root)):
+                raise disk_full from error
+            raise dead(root, f"could not be started: {error}") from error
+        except BaseException:
+            channel.close()
+            raise
+        try:
+            hello = _accepted(root, hello)
+        except BaseException:
+            channel.close()
+            raise
+        return cls(
+            root=root,
+            identity=ProcessIdentity.from_json(hello["identity"]),
+            guard={name: tuple(value) for name, value in hello["guard"].items()},
+            channel=channel,
+        )
+
+    @classmethod
+    def connect(cls, root: Path) -> Keeper:
+        """Connect to the keeper of a root. Raises `KeeperError` with the end of its log when it is dead."""
+        root = root.absolute()
+        record = KeeperRecord.read(root)
+        if record is None:
+            raise dead(root, "left no record: it never began, or the cluster has ended")
+        return cls(root=root, identity=record.identity, channel=_connect(root))
+
+    @property
+    def record(self) -> KeeperRecord:
+        """What `keeper.json` says now."""
+        record = KeeperRecord.read(self.root)
+        if record is None:
+            raise dead(self.root, "has gone, and its record with it")
+        return record
+
+    def hold(self, address: str, port: int) -> bool:
+        """Bind a TCP socket there and hold it until `release` or the keeper's end; False when in use."""
+        return bool(self._ask("hold", address=address, port=port)["held"])
+
+    def release(self, address: str, port: int) -> None:
+        """Let go of what `hold` holds; nothing if it holds nothing there."""
+        self._ask("release", address=address, port=port)
+
+    def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | str | None = None,
+        stdin: bytes | None = None,
+        timeout: float | None = None,
+    ) -> Outcome:
+        """Run a command to its end and give what came of it, whatever its exit status.
+
+        `env` is its whole environment, to which the cluster's token is added (None: the keeper's); `cwd`
+        `/` unless given; `stdin` None is /dev/null. It has a session of its own. After `timeout` seconds it
+        is ended with all that is below it or in its session. What daemonized itself stays. Raises
+        `KeeperError` when it cannot be executed.
+        """
+        texts = tuple(os.fspath(argument) for argument in argv)
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(_source(stdin))
+            # Files, not pipes: a daemon may hold them long after the command has ended, and no amount of
+            # output blocks anybody.
+            stdout, stderr = (stack.enter_context(_memory(name)) for name in ("stdout", "stderr"))
+            channel = _connect(self.root)
+            # Closing it in the middle (an interrupt, say) tells the keeper to end the command.
+            stack.callback(channel.close)
+            answer = _exchange(
+                self.root,
+                channel,
+                {"op": "run", "argv": texts, "env": _plain(env), "cwd": _text(cwd), "timeout": timeout},
+                [source.fileno(), stdout.fileno(), stderr.fileno()],
+                None if timeout is None else timeout + _ENDING,
+            )
+            if answer["returncode"] is None:
+                raise KeeperError(
+                    f"{texts[0]} (process {answer['pid']}) could not be ended after {timeout} s",
+                    seen=_read_all(stderr).decode(errors="replace")[-2000:],
+                    cure="look at the process: it is probably stuck in the kernel",
+                )
+            return Outcome(
+                argv=texts,
+                pid=answer["pid"],
+                returncode=answer["returncode"],
+                stdout=_read_all(stdout),
+                stderr=_read_all(stderr),
+                duration=answer["duration"],
+                timed_out=answer["timed_out"],
+            )
+
+    def spawn(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        stdout: Path,
+        stderr: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | str | None = None,
+    ) -> Child:
+        """Start a program that runs on its own until it ends or the keeper does.
+
+        Output is appended to `stdout` and `stderr` (None: to the same file). Else as `run`.
+        """
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(_source(None))
+            out = stack.enter_context(stdout.open("ab"))
+            err = out if stderr is None else stack.enter_context(stderr.open("ab"))
+            answer = self._ask(
+                "spawn",
+                [source.fileno(), out.fileno(), err.fileno()],
+                argv=[os.fspath(argument) for argument in argv],
+                env=_plain(env),
+                cwd=_text(cwd),
+            )
+        return Child(self, ProcessIdentity.from_json(answer["identity"]))
+
+    def wait(self, identity: ProcessIdentity, timeout: float | None = None) -> int | None:
+        """Wait for the end of what `spawn` started; see `Child.wait`."""
+        request = {"op": "wait", "identity": identity.to_json(), "timeout": timeout}
+        if timeout == 0:
+            returncode = self._ask("wait", identity=identity.to_json(), timeout=0)["returncode"]
+        else:
+            channel = _connect(self.root)
+            with contextlib.closing(channel):
+                bound = None if timeout is None else timeout + _PROMPT
+                returncode = _exchange(self.root, channel, request, (), bound)["returncode"]
+        return None if returncode is None else int(returncode)
+
+    def processes(self) -> list[ProcessInfo]:
+        """Every process of the cluster that runs, the keeper itself not counted."""
+        return [ProcessInfo.from_json(value) for value in self._ask("processes")["processes"]]
+
+    def signal(self, identity: ProcessIdentity, number: int) -> bool:
+        """Send a signal to a process of the cluster; False when it is gone."""
+        return bool(self._ask("signal", identity=identity.to_json(), signal=int(number))["sent"])
+
+    def persist(self, stay: bool) -> None:  # noqa: FBT001 - the one thing that it sets
+        """Say whether the keeper stays when the last connection closes."""
+        self._ask("set", persistent=stay)
+
+    def keep_root(self, keep: bool) -> None:  # noqa: FBT001 - the one thing that it sets
+        """Say whether the root folder is left at the end."""
+        self._ask("set", keep_root=keep)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End everything and wait until the keeper is gone; `KeeperError` if it does not go.
+
+        Does nothing when it is gone already.
+        """
+        with contextlib.suppress(KeeperError):
+            self._ask("stop")
+        self.close()
+        if not self.identity.wait_gone(timeout):
+            raise KeeperError(
+                f"the keeper of {self.root} (process {self.identity.pid}) has not ended within {timeout:g} s",
+                cure="look at keeper.log there for what it waits for",
+            )
+
+    def close(self) -> None:
+        """Close this connection; if it was the last one, the keeper ends everything."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+
+    def __enter__(self) -> Keeper:  # noqa: PYI034 - typing.Self comes with Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, op: str, descriptors: Sequence[int] = (), **fields: Any) -> dict[str, Any]:
+        with self._lock:
+            if self._channel is None:
+                raise KeeperError(
+                    f"this connection to the keeper of {self.root} was closed", cure="connect again"
+                )
+            return _exchange(self.root, self._channel, {"op": op, **fields}, descriptors, _PROMPT)
+
+
+def _launch(root: Path, connection: socket.socket, environment: dict[str, str], timeout: float) -> None:
+    """Start the keeper's process and wait until it has left us."""
+    package = Path(pytest_ganeti_vcluster.__file__).parent.parent
+    with (root / KEEPER_LOG).open("ab") as log:
+        starter = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "pytest_ganeti_vcluster.keeper",
+                os.fspath(root),
+                str(connection.fileno()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[connection.fileno()],
+            # `-m` looks in the current folder first: so it is this package and no other, installed or not.
+            cwd=package,
+            env=environment,
+        )
+    try:
+        starter.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    finally:
+        if starter.poll() is None:
+            starter.kill()
+            starter.wait()
+
+
+def _connect(root: Path) -> Channel:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(os.fspath(root / KEEPER_SOCKET))
+    except OSError as error:
+        connection.close()
+        raise dead(root, f"cannot be reached: {error}") from error
+    return Channel(connection)
+
+
+def _exchange(
+    root: Path, channel: Channel, request: dict[str, Any], descriptors: Sequence[int], timeout: float | None
+) -> dict[str, Any]:
+    """Send a request and wait for its answer.
+
+    A connection that failed once has lost its place and is not used again.
+    """
+    try:
+        channel.send(request, descriptors)
+        answer = channel.receive(timeout)
+    except TimeoutError:
+        channel.close()
+        raise dead(root, f"did not answer {request['op']!r} within {timeout:g} s") from None
+    except (OSError, ProtocolError) as error:
+        channel.close()
+        raise dead(root, f"broke off: {error}") from error
+    except BaseException:
+        channel.close()
+        raise
+    return _accepted(root, answer)
+
+
+def _accepted(root: Path, answer: dict[str, Any] | None) -> dict[str, Any]:
+    if answer is None:
+        raise dead(root, "has ended")
+    if answer["ok"]:
+        return answer
+    error = OSError(answer["errno"], answer["error"])
+    if disk_full := as_disk_full(error, root):
+        raise disk_full
+    raise KeeperError(f"the keeper of {root}: {answer['error']}")
+
+
+@contextlib.contextmanager
+def _source(data: bytes | None) -> Iterator[IO[bytes]]:
+    if data is None:
+        with open(os.devnull, "rb") as file:  # noqa: PTH123
+            yield file
+        return
+    with _memory("stdin") as file:
+        file.write(data)
+        file.seek(0)
+        yield file
+
+
+@contextlib.contextmanager
+def _memory(name: str) -> Iterator[IO[bytes]]:
+    """A file without a name that goes when the last process closes it.
+
+    It is in memory, so that a full disk loses no output.
+    """
+    try:
+        descriptor = os.memfd_create(name)
+    except OSError:
+        # Kernels and sandboxes without it.
+        with tempfile.TemporaryFile(buffering=0) as file:
+            yield file
+        return
+    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123
+        yield file
+
+
+def _read_all(file: IO[bytes]) -> bytes:
+    """All that is in it, without moving the position that daemons may still write at."""
+    size = os.fstat(file.fileno()).st_size
+    parts = []
+    position = 0
+    while position < size and (part := os.pread(file.fileno(), size - position, position)):
+        parts.append(part)
+        position += len(part)
+    return b"".join(parts)
+
+
+def _plain(env: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if env is None else dict(env)
+
+
+def _text(cwd: Path | str | None) -> str | None:
+    return None if cwd is None else os.fspath(cwd)
