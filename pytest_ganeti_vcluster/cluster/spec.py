@@ -1,0 +1,169 @@
+"""What a test asks for: a cluster's size and make, validated before anything is started."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, Iterable, Mapping, Sequence
+
+import attrs
+
+from pytest_ganeti_vcluster.errors import SpecError
+from pytest_ganeti_vcluster.ganeti.daemons import OPTIONAL_DAEMONS
+
+#: Disk templates that need no privilege.
+DISK_TEMPLATES = ("diskless", "file", "sharedfile")
+ENGINES = ("loopback", "namespaces")
+
+#: Every node needs an address of the lease, and Ganeti's own protocols end long before this.
+MOST_NODES = 1000
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+
+def _bad(field: str, value: object, valid: str) -> SpecError:
+    return SpecError(f"{field}={value!r} is not possible", cure=f"give {valid}")
+
+
+def _check_name(field: str, value: object) -> None:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise _bad(field, value, "a host name of small letters, digits and dashes, 32 at most, without a dot")
+
+
+def _check_whole(field: str, value: object, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise _bad(field, value, f"a whole number, {least} or more")
+
+
+def _texts(field: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, (Sequence, frozenset, set)):
+        raise _bad(field, value, "a sequence of texts")
+    texts = tuple(sorted(value) if isinstance(value, (set, frozenset)) else value)
+    if not all(isinstance(text, str) for text in texts):
+        raise _bad(field, value, "a sequence of texts")
+    return texts
+
+
+def _check_choices(field: str, values: Iterable[str], choices: Sequence[str]) -> None:
+    for value in values:
+        if value not in choices:
+            raise _bad(field, value, "one of " + ", ".join(repr(choice) for choice in choices))
+
+
+@attrs.frozen(kw_only=True)
+class NodeSpec:
+    """One node: `name` (without domain; default node1, node2, ...), what it reports of itself (`memory` and `disk`
+    in MiB, `cpus`; default the machine's), its node `group`, whether it is a `master_candidate`, and `offline`.
+    """
+
+    name: str | None = None
+    memory: int | None = None
+    cpus: int | None = None
+    disk: int | None = None
+    group: str = "default"
+    master_candidate: bool = True
+    offline: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.name is not None:
+            _check_name("NodeSpec.name", self.name)
+        for field in ("memory", "cpus", "disk"):
+            value = getattr(self, field)
+            if value is not None:
+                _check_whole(f"NodeSpec.{field}", value)
+        if not isinstance(self.group, str) or not self.group:
+            raise _bad("NodeSpec.group", self.group, "the name of a node group")
+        for field in ("master_candidate", "offline"):
+            if not isinstance(getattr(self, field), bool):
+                raise _bad(f"NodeSpec.{field}", getattr(self, field), "True or False")
+
+    @property
+    def report(self) -> dict[str, int]:
+        """What the node is to report of itself; empty where it is the machine's own figures."""
+        figures = {"memory": self.memory, "cpus": self.cpus, "disk": self.disk}
+        return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _nodes(value: object) -> tuple[NodeSpec, ...]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MOST_NODES:
+            raise _bad("nodes", value, f"a whole number from 1 to {MOST_NODES}, or a sequence of NodeSpec")
+        return tuple(NodeSpec(name=f"node{number}") for number in range(1, value + 1))
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        if all(isinstance(one, NodeSpec) for one in value) and len(value) <= MOST_NODES:
+            return tuple(
+                attrs.evolve(one, name=one.name or f"node{number}") for number, one in enumerate(value, 1)
+            )
+    raise _bad("nodes", value, f"a whole number from 1 to {MOST_NODES}, or a sequence of NodeSpec")
+
+
+@attrs.frozen(kw_only=True)
+class ClusterSpec:
+    """What a cluster is to be. Raises `SpecError`, which names the field, the value and the valid ones.
+
+    `nodes`           a number, or a sequence of `NodeSpec`; the first is the master
+    `disk_templates`  of "diskless", "file", "sharedfile"
+    `daemons`         optional ones to run on every node: "confd", "mond"
+    `engine`          "loopback" or "namespaces"; None: chosen
+    `needs`           capabilities that the engine must have, such as "partition"
+    `ganeti`          version or prefix of one ("3.1"), folder of one, or "system"; None: as the options say
+    `init_options`    further arguments for `gnt-cluster init`
+    `name`            of the cluster, without domain
+    """
+
+    nodes: tuple[NodeSpec, ...] = attrs.field(default=3, converter=_nodes)
+    disk_templates: tuple[str, ...] = ("diskless", "file")
+    daemons: tuple[str, ...] = ("confd",)
+    engine: str | None = None
+    needs: frozenset[str] = frozenset()
+    ganeti: str | None = None
+    init_options: tuple[str, ...] = ()
+    name: str = "cluster"
+
+    def __attrs_post_init__(self) -> None:
+        for field in ("disk_templates", "daemons", "init_options"):
+            object.__setattr__(self, field, _texts(field, getattr(self, field)))
+        object.__setattr__(self, "needs", frozenset(_texts("needs", self.needs)))
+        _check_choices("disk_templates", self.disk_templates, DISK_TEMPLATES)
+        if not self.disk_templates:
+            raise _bad("disk_templates", (), "one or more of " + ", ".join(DISK_TEMPLATES))
+        _check_choices("daemons", self.daemons, OPTIONAL_DAEMONS)
+        if self.engine is not None:
+            _check_choices("engine", (self.engine,), ENGINES)
+        if self.ganeti is not None and (not isinstance(self.ganeti, str) or not self.ganeti.strip()):
+            raise _bad("ganeti", self.ganeti, 'a version such as "3.0", a folder, or "system"')
+        _check_name("name", self.name)
+        self._check_nodes()
+
+    def _check_nodes(self) -> None:
+        seen: set[str | None] = {self.name}
+        for node in self.nodes:
+            if node.name in seen:
+                raise _bad("nodes", node.name, "names that differ from each other and from the cluster's")
+            seen.add(node.name)
+        master = self.nodes[0]
+        if master.offline or not master.master_candidate:
+            raise _bad(
+                "nodes",
+                master,
+                "a first node that is neither offline nor no master candidate: it is the master",
+            )
+
+    @classmethod
+    def from_keywords(
+        cls, keywords: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> ClusterSpec:
+        """Make a spec of a marker's or a factory's keywords; `SpecError` for one that there is not."""
+        known = [field.name for field in attrs.fields(cls)]
+        for keyword in keywords:
+            if keyword not in known:
+                near = difflib.get_close_matches(keyword, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise SpecError(
+                    f"there is no {keyword!r} in a cluster's spec{hint}",
+                    cure="give some of " + ", ".join(known),
+                )
+        return cls(**{**(defaults or {}), **keywords})
+
+    def __str__(self) -> str:
+        return f"{self.name} of {len(self.nodes)} node" + ("s" if len(self.nodes) > 1 else "")

@@ -1,0 +1,385 @@
+"""The handle: a running cluster, as tests see it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Mapping, Sequence
+
+import attrs
+
+from pytest_ganeti_vcluster.clients.jobs import Job
+from pytest_ganeti_vcluster.clients.luxi import LuxiClient
+from pytest_ganeti_vcluster.clients.rapi import RapiClient
+from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
+from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
+from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
+from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
+from pytest_ganeti_vcluster.errors import JobTimeout
+from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Bootstrap, Stage
+from pytest_ganeti_vcluster.ganeti.commands import CommandResult
+from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
+from pytest_ganeti_vcluster.ganeti.farm import Farm
+from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
+from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
+from pytest_ganeti_vcluster.ganeti.verify import Problem, parse_verify, without_expected
+from pytest_ganeti_vcluster.keeper.client import Keeper
+from pytest_ganeti_vcluster.settings import Settings
+
+#: Job states that do not change any more (src/Ganeti/Types.hs, JobStatus).
+FINAL_JOB_STATUS = ("success", "error", "canceled")
+
+
+@attrs.frozen(kw_only=True)
+class ClusterParts:
+    """What a running cluster is made of; for the product's own use."""
+
+    spec: ClusterSpec
+    settings: Settings
+    installation: GanetiInstallation
+    keeper: Keeper
+    site: LoopbackSite
+    farm: Farm
+    bootstrap: Bootstrap
+    node_maker: NodeMaker
+    access: RapiAccess
+    stages: tuple[Stage, ...]
+
+
+class VirtualCluster:
+    """A running cluster. Names of nodes and instances may be given short ("node2") or in full.
+
+    `boot_stages` tells what its boot spent its time on.
+    """
+
+    def __init__(self, parts: ClusterParts, nodes: Sequence[BootNode]) -> None:
+        self.parts = parts
+        self.boot_stages = parts.stages
+        self._nodes = [VirtualNode(self, node, index) for index, node in enumerate(nodes, 1)]
+        self._next_index = len(nodes) + 1
+        self._luxi: tuple[Path, LuxiClient] | None = None
+        self._rapi: tuple[str, RapiClient] | None = None
+        self._closed = False
+        self.commands_run = 0
+
+    def __repr__(self) -> str:
+        return f"<VirtualCluster {self.name} of {len(self._nodes)} nodes in {self.root}>"
+
+    def __enter__(self) -> VirtualCluster:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What it is
+
+    @property
+    def name(self) -> str:
+        """Its full name."""
+        return self.parts.site.cluster_name
+
+    @property
+    def ip(self) -> str:
+        """The master IP address: it belongs to whichever node is the master."""
+        return self.parts.site.cluster_ip
+
+    @property
+    def root(self) -> Path:
+        """The folder with all of its node roots."""
+        return self.parts.keeper.root
+
+    @property
+    def spec(self) -> ClusterSpec:
+        """What was asked for."""
+        return self.parts.spec
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs it."""
+        return self.parts.site.engine
+
+    @property
+    def ganeti(self) -> GanetiInstallation:
+        """The Ganeti that it runs."""
+        return self.parts.installation
+
+    @property
+    def nodes(self) -> list[VirtualNode]:
+        """Its nodes, in the order in which they joined."""
+        return list(self._nodes)
+
+    def node(self, which: str | int) -> VirtualNode:
+        """Return a node by name, or by its place in `nodes`; KeyError or IndexError where there is none such."""
+        if isinstance(which, int):
+            return self._nodes[which]
+        for node in self._nodes:
+            if which in (node.name, node.name.split(".")[0]):
+                return node
+        raise KeyError(
+            f"no node {which!r} in {self.name}; there are {', '.join(n.name for n in self._nodes)}"
+        )
+
+    @property
+    def master(self) -> VirtualNode:
+        """The node that most nodes take for the master (their ssconf_master_node), as Ganeti's voting would."""
+        votes: Counter[str] = Counter()
+        for node in self._nodes:
+            try:
+                votes[
+                    node.path("/var/lib/ganeti/ssconf_master_node").read_text(encoding="ascii").strip()
+                ] += 1
+            except OSError:
+                continue
+        for name, _count in votes.most_common():
+            for node in self._nodes:
+                if node.name == name:
+                    return node
+        return self._nodes[0]
+
+    def full_name(self, name: str) -> str:
+        """Return a name with the cluster's domain, unless it has one."""
+        return name if "." in name else f"{name}.{DOMAIN}"
+
+    def add_name(self, name: str) -> str:
+        """Make a name, such as an instance's, known to every node, and return its address."""
+        return self.parts.site.add_name(self.full_name(name))
+
+    # Ways to talk to it
+
+    @property
+    def luxi(self) -> LuxiClient:
+        """A LUXI client connected to the master of now."""
+        socket_path = self.master.path("/var/run/ganeti/socket/ganeti-query")
+        if self._luxi is None or self._luxi[0] != socket_path:
+            if self._luxi is not None:
+                self._luxi[1].close()
+            self._luxi = (socket_path, LuxiClient(socket_path))
+        return self._luxi[1]
+
+    @property
+    def rapi(self) -> RapiClient:
+        """A RAPI client, with write access, of the master of now."""
+        url = f"https://{self.master.ip}:{RAPI_PORT}"
+        if self._rapi is None or self._rapi[0] != url:
+            if self._rapi is not None:
+                self._rapi[1].close()
+            access = self.parts.access
+            self._rapi = (
+                url,
+                RapiClient(
+                    url,
+                    access.username,
+                    access.password,
+                    access.ca_file,
+                    client_module_folder=self.parts.installation.rapi_client_folder,
+                ),
+            )
+        return self._rapi[1]
+
+    def run(
+        self,
+        *argv: str,
+        check: bool = True,
+        stdin: str | None = None,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> CommandResult:
+        """Run a command on the master; see `NodeShell.run`."""
+        return self.master.run(*argv, check=check, stdin=stdin, timeout=timeout, env=env)
+
+    def submit(self, op: Any | Sequence[Any]) -> Job:
+        """Submit one job of one opcode or of several, as dicts with an `OP_ID` or as Ganeti's own objects."""
+        ops = list(op) if isinstance(op, (list, tuple)) else [op]
+        return Job(self.luxi.submit_job(ops), lambda: self.luxi)
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs that the queue has, oldest first."""
+        rows = self.luxi.query("job", ["id"]).rows
+        return [Job(number, lambda: self.luxi) for number in sorted(int(row["id"]) for row in rows)]
+
+    def wait_idle(self, timeout: float = TIMEOUT) -> None:
+        """Return when no job waits or runs; `JobTimeout` names those that do after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            rows = self.luxi.query("job", ["id", "status"]).rows
+            busy = [int(row["id"]) for row in rows if row["status"] not in FINAL_JOB_STATUS]
+            if not busy:
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise JobTimeout(
+                    f"jobs {', '.join(map(str, busy))} of {self.name} have not ended after {timeout:.0f} s",
+                    job_id=busy[0],
+                )
+            try:
+                Job(busy[0], lambda: self.luxi).wait_end(left)
+            except JobTimeout:
+                continue
+
+    # Nodes and instances
+
+    def add_node(
+        self,
+        name: str | None = None,
+        *,
+        memory: int | None = None,
+        cpus: int | None = None,
+        disk: int | None = None,
+        group: str = "default",
+        master_candidate: bool = True,
+    ) -> VirtualNode:
+        """Make a node and join it (`gnt-node add`, over ssh); fields as in `NodeSpec`."""
+        spec = NodeSpec(
+            name=name or f"node{self._next_index}",
+            memory=memory,
+            cpus=cpus,
+            disk=disk,
+            group=group,
+            master_candidate=master_candidate,
+        )
+        index, self._next_index = self._next_index, self._next_index + 1
+        boot_node = self.parts.node_maker.make(spec, index)
+        bootstrap = self.parts.bootstrap.until(time.monotonic() + self.parts.settings.timeout)
+        try:
+            self.parts.access.write_users(boot_node.site.root)
+            bootstrap.add(self.master.boot_node, boot_node)
+            bootstrap.wait_ready(boot_node, master=False)
+        except BaseException:
+            self.parts.node_maker.remove(boot_node.site)
+            raise
+        node = VirtualNode(self, boot_node, index)
+        self._nodes.append(node)
+        return node
+
+    def remove_node(self, node: VirtualNode | str) -> None:
+        """Take a node out of the cluster (`gnt-node remove`), end what still runs on it and delete its root."""
+        gone = self.node(node) if isinstance(node, str) else node
+        self.run("gnt-node", "remove", gone.name)
+        gone.run(str(self.parts.farm.daemon_util), "stop-all", check=False)
+        self._nodes.remove(gone)
+        self.parts.node_maker.remove(gone.boot_node.site)
+
+    @property
+    def default_iallocator(self) -> str:
+        """The iallocator that the cluster uses when none is named."""
+        return str(self.luxi.query_cluster_info()["default_iallocator"])
+
+    @property
+    def instances(self) -> list[VirtualInstance]:
+        """All instances, by name."""
+        names = [str(row["name"]) for row in self.luxi.query("instance", ["name"]).rows]
+        return [VirtualInstance(self, name) for name in sorted(names)]
+
+    def instance(self, name: str) -> VirtualInstance:
+        """Return an instance by name; KeyError where there is none such."""
+        full = self.full_name(name)
+        known = [one.name for one in self.instances]
+        if full not in known:
+            raise KeyError(f"no instance {full!r} in {self.name}; there are {', '.join(known) or 'none'}")
+        return VirtualInstance(self, full)
+
+    def add_instance(
+        self,
+        name: str | None = None,
+        disk_template: str = "diskless",
+        *,
+        primary: VirtualNode | str | None = None,
+        secondary: VirtualNode | str | None = None,
+        disks: Sequence[Mapping[str, Any]] | None = None,
+        nics: Sequence[Mapping[str, Any]] = (),
+        memory: int = 128,
+        vcpus: int = 1,
+        os: str = "dd+default",
+        start: bool = True,
+        **fields: Any,
+    ) -> VirtualInstance:
+        """Create an instance by one job, and return it when it is there.
+
+        `name` is chosen without; `primary` is where the iallocator says without; `disks` are as in the opcode
+        (default: none for diskless, one of 16 MiB else); `memory` in MiB; `os` is installed where there are disks;
+        further `fields` are OP_INSTANCE_CREATE's. Raises `JobFailed`.
+        """
+        full = self.full_name(name or self._free_instance_name())
+        self.add_name(full)
+        if disks is None:
+            disks = [] if disk_template == "diskless" else [{"size": 16}]
+        op: dict[str, Any] = {
+            "OP_ID": "OP_INSTANCE_CREATE",
+            "instance_name": full,
+            "mode": "create",
+            "disk_template": disk_template,
+            "disks": [dict(disk) for disk in disks],
+            "nics": [dict(nic) for nic in nics],
+            "beparams": {"memory": memory, "vcpus": vcpus},
+            "hvparams": {},
+            "os_type": os,
+            "start": start,
+            "ip_check": False,
+            "name_check": True,
+            "hypervisor": "fake",
+            **fields,
+        }
+        if disk_template != "diskless":
+            op.setdefault("file_driver", "loop")
+        if primary is None:
+            op.setdefault("iallocator", self.default_iallocator)
+        else:
+            op["pnode"] = self._node_name(primary)
+        if secondary is not None:
+            op["snode"] = self._node_name(secondary)
+        self.submit(op).wait(TIMEOUT)
+        return VirtualInstance(self, full)
+
+    # Its state
+
+    def verify(self) -> list[Problem]:
+        """Run `gnt-cluster verify` and return what it found, less what a virtual cluster cannot help.
+
+        What is left out, and why, is `ganeti.verify.EXPECTED`; the docs show it.
+        """
+        result = self.run("gnt-cluster", "verify", "--error-codes", check=False, timeout=TIMEOUT)
+        problems = parse_verify(result.stdout + result.stderr)
+        if result.returncode and not problems:
+            result.check()
+        return without_expected(problems)
+
+    @property
+    def rapi_access(self) -> RapiAccess:
+        """User, password and certificate authority for RAPI clients of one's own."""
+        return self.parts.access
+
+    def close(self) -> None:
+        """End every process of the cluster, give its addresses back and delete its folder, unless it is kept."""
+        if self._closed:
+            return
+        self._closed = True
+        for client in (self._luxi, self._rapi):
+            if client is not None:
+                client[1].close()
+        self.parts.keeper.stop()
+
+    def keep(self) -> None:
+        """Keep the cluster's folder when it is closed."""
+        self.parts.keeper.keep_root(True)
+
+    def note_command(self) -> None:
+        """Count a command that was run on a node; for the product's own use."""
+        self.commands_run += 1
+
+    def _node_name(self, node: VirtualNode | str) -> str:
+        return self.node(node).name if isinstance(node, str) else node.name
+
+    def _free_instance_name(self) -> str:
+        taken = {instance.name for instance in self.instances}
+        number = 1
+        while self.full_name(f"instance{number}") in taken:
+            number += 1
+        return f"instance{number}"

@@ -1,0 +1,135 @@
+"""A virtual node, as tests see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Mapping
+
+import attrs
+
+from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
+from pytest_ganeti_vcluster.ganeti.commands import CommandResult
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
+from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
+
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+
+
+@attrs.frozen
+class NodeDaemon:
+    """One of Ganeti's daemons on one node."""
+
+    _daemon: Daemon
+    _root: Path
+
+    @property
+    def name(self) -> str:
+        """Its short name, such as "noded"."""
+        return self._daemon.name
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None while it does not run."""
+        return daemon_pid(self._daemon, self._root)
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.pid is not None
+
+    @property
+    def log_path(self) -> Path:
+        """Path of its log file."""
+        return self._daemon.log_path(self._root)
+
+    def log(self) -> str:
+        """Return all of its log; empty where there is none yet."""
+        try:
+            return self.log_path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+
+class VirtualNode:
+    """A node of a `VirtualCluster`: files, commands and daemons of its own."""
+
+    def __init__(self, cluster: VirtualCluster, boot_node: BootNode, index: int) -> None:
+        self._cluster = cluster
+        self._boot_node = boot_node
+        self._index = index
+
+    def __repr__(self) -> str:
+        return f"<VirtualNode {self.name} {self.ip}>"
+
+    @property
+    def name(self) -> str:
+        """Its full name."""
+        return self._boot_node.site.name
+
+    @property
+    def ip(self) -> str:
+        """Its IP address."""
+        return self._boot_node.site.ip
+
+    @property
+    def index(self) -> int:
+        """Its number in the cluster's lease, from 1; a node that replaces another has a new one."""
+        return self._index
+
+    @property
+    def root(self) -> Path:
+        """The folder that stands for `/` on this node."""
+        return self._boot_node.site.root
+
+    def path(self, inner: str) -> Path:
+        """Return where a path of the node, such as "/var/lib/ganeti/config.data", is on this machine."""
+        return self._boot_node.address.path(inner)
+
+    def run(
+        self,
+        *argv: str,
+        check: bool = True,
+        stdin: str | None = None,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> CommandResult:
+        """Run a command on the node as its root user; see `NodeShell.run`."""
+        self._cluster.note_command()
+        return self._boot_node.shell.run(*argv, check=check, stdin=stdin, timeout=timeout, env=env)
+
+    @property
+    def daemons(self) -> dict[str, NodeDaemon]:
+        """Ganeti's daemons that run on the node, by short name."""
+        every = {name: NodeDaemon(daemon, self.root) for name, daemon in DAEMONS.items()}
+        return {name: daemon for name, daemon in every.items() if daemon.running}
+
+    def daemon(self, name: str) -> NodeDaemon:
+        """Return one of Ganeti's daemons, running or not; KeyError with the names where there is none such."""
+        try:
+            return NodeDaemon(DAEMONS[name], self.root)
+        except KeyError:
+            raise KeyError(f"{name!r} is none of {', '.join(DAEMONS)}") from None
+
+    def log(self, daemon: str) -> str:
+        """Return the log of one of its daemons."""
+        return self.daemon(daemon).log()
+
+    @property
+    def is_master(self) -> bool:
+        """Whether the cluster's nodes take it for the master."""
+        return self._cluster.master.name == self.name
+
+    @property
+    def holds_master_ip(self) -> bool:
+        """Whether Ganeti has set up the master IP address on this node."""
+        try:
+            held = self.path("/var/run/vcluster-master-ip").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return False
+        return held.strip() == self._cluster.ip
+
+    @property
+    def boot_node(self) -> BootNode:
+        """What the node was booted from; for the product's own use."""
+        return self._boot_node

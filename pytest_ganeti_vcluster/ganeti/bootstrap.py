@@ -1,0 +1,196 @@
+"""From empty node roots to a cluster that answers, by Ganeti's own commands."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, Mapping, Sequence
+
+import attrs
+
+from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.errors import AdaptationFailed, BootFailed, CommandFailed
+from pytest_ganeti_vcluster.ganeti.commands import CommandResult, NodeShell
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NodeAddress
+from pytest_ganeti_vcluster.ganeti.farm import Farm
+from pytest_ganeti_vcluster.ganeti.readiness import log_tail, wait_ready
+
+# Bounds wide enough for any instance that a test can think of; upstream's vcluster-setup prints the same.
+_IPOLICY = (
+    "min:disk-size=0,cpu-count=1,disk-count=0,memory-size=1,nic-count=0,spindle-use=0"
+    "/max:disk-size=1048576,cpu-count=64,disk-count=16,memory-size=1048576,nic-count=8,spindle-use=12"
+)
+
+
+@attrs.frozen
+class Stage:
+    """A stretch of a boot: its name and how long it took, in seconds."""
+
+    name: str
+    seconds: float
+
+
+class Timeline:
+    """What a boot spent its time on."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what is done inside."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.stages.append(Stage(name, time.monotonic() - start))
+
+
+@attrs.frozen(kw_only=True)
+class BootNode:
+    """A node to boot: its site, its shell, and what it is to be in the cluster."""
+
+    site: NodeSite
+    shell: NodeShell
+    group: str = "default"
+    master_candidate: bool = True
+    offline: bool = False
+
+    @property
+    def address(self) -> NodeAddress:
+        """Where its daemons are."""
+        return NodeAddress(self.site.ip, self.site.root)
+
+
+class Bootstrap:
+    """Boot one cluster. `deadline` (`time.monotonic`) bounds it all; what goes wrong is a `BootFailed`."""
+
+    def __init__(self, farm: Farm, *, ssh_port: int, daemons: Sequence[str], deadline: float) -> None:
+        self._farm = farm
+        self._ssh_port = ssh_port
+        self._daemons = tuple(daemons)
+        self._deadline = deadline
+
+    def until(self, deadline: float) -> Bootstrap:
+        """Return the same with another deadline."""
+        return Bootstrap(self._farm, ssh_port=self._ssh_port, daemons=self._daemons, deadline=deadline)
+
+    def check_adaptations(self, node: BootNode) -> None:
+        """Raise `AdaptationFailed` unless every adaptation fits this Ganeti."""
+        result = self._run(node, str(self._farm.check), what="check the adaptations")
+        failed: Mapping[str, str] = json.loads(result.stdout)["failed"]
+        if failed:
+            raise AdaptationFailed(
+                f"{self._farm.installation} cannot be adapted to virtual nodes",
+                seen="\n".join(f"{module}: {problem}" for module, problem in failed.items()),
+                cure="use a supported Ganeti (`--vcluster-ganeti=3.0`), or report this one's version",
+            )
+
+    def init(
+        self, master: BootNode, cluster_name: str, disk_templates: Sequence[str], options: Sequence[str]
+    ) -> None:
+        """Make the cluster of one node (`gnt-cluster init`)."""
+        self._run(
+            master,
+            "gnt-cluster",
+            "init",
+            "--no-etc-hosts",
+            "--master-netdev=lo",
+            "--ssh-key-type=rsa",
+            "--enabled-hypervisors=fake",
+            f"--enabled-disk-templates={','.join(disk_templates)}",
+            # A bridge would have to be there; routed NICs need nothing of the machine.
+            "--nic-parameters=mode=routed,link=main",
+            f"--node-parameters=ssh_port={self._ssh_port}",
+            f"--ipolicy-bounds-specs={_IPOLICY}",
+            *options,
+            cluster_name,
+            what="init the cluster",
+        )
+
+    def add(self, master: BootNode, node: BootNode) -> None:
+        """Join a node over ssh (`gnt-node add`), start its optional daemons and make it what it is to be."""
+        self._run(
+            master,
+            "gnt-node",
+            "add",
+            "--no-ssh-key-check",
+            f"--node-group={node.group}",
+            # Its noded is started by the join, and answers to the master from then on.
+            f"--master-capable={'yes' if node.master_candidate else 'no'}",
+            node.site.name,
+            what=f"add {node.site.name}",
+        )
+        self.start_optional(node)
+
+    def start_optional(self, node: BootNode) -> None:
+        """Start what Ganeti's init scripts would start on a node: neither init nor add does it."""
+        for name in self._daemons:
+            self._run(
+                node,
+                str(self._farm.daemon_util),
+                "start",
+                DAEMONS[name].program,
+                what=f"start {name} on {node.site.name}",
+            )
+
+    def set_offline(self, master: BootNode, node: BootNode) -> None:
+        """Mark a node offline."""
+        self._run(
+            master,
+            "gnt-node",
+            "modify",
+            "--offline=yes",
+            node.site.name,
+            what=f"set {node.site.name} offline",
+        )
+
+    def add_group(self, master: BootNode, group: str) -> None:
+        """Add a node group."""
+        self._run(master, "gnt-group", "add", group, what=f"add node group {group}")
+
+    def assign_group(self, master: BootNode, node: BootNode) -> None:
+        """Move a node, such as the master, which is always made in the default group, to the group it is to be in."""
+        self._run(
+            master,
+            "gnt-group",
+            "assign-nodes",
+            node.group,
+            node.site.name,
+            what=f"put {node.site.name} into node group {node.group}",
+        )
+
+    def wait_ready(self, node: BootNode, *, master: bool) -> None:
+        """Return when every daemon that Ganeti wants on the node answers."""
+        names = ["noded", *(("wconfd", "luxid", "rapi") if master else ()), *self._daemons]
+        for name in names:
+            wait_ready(DAEMONS[name], node.site.name, node.address, deadline=self._deadline)
+
+    def _run(self, node: BootNode, *argv: str, what: str) -> CommandResult:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise BootFailed(f"no time left to {what}", cure="give more with --vcluster-timeout")
+        try:
+            return node.shell.run(*argv, timeout=left)
+        except CommandFailed as error:
+            raise BootFailed(
+                f"could not {what}: {error.message}",
+                seen=f"{error.seen}\n{boot_logs(node.site.root)}",
+                cure=_cure(error),
+            ) from error
+
+
+def _cure(error: CommandFailed) -> str:
+    if error.result is not None and error.result.timed_out:
+        return "give more time with --vcluster-timeout, or look at the logs above for what hangs"
+    if "No space left" in error.seen:
+        return "make room, or choose another folder with --vcluster-root"
+    return "the output and logs above tell why; `ganeti-vcluster doctor` checks what the machine lacks"
+
+
+def boot_logs(root: Path) -> str:
+    """Return the ends of the logs of a node, newest last, for an error."""
+    logs = sorted((root / "var/log/ganeti").glob("*.log"), key=lambda path: path.stat().st_mtime)
+    return "\n".join(f"end of {log}:\n{log_tail(log, 8)}" for log in logs[-4:])

@@ -1,0 +1,87 @@
+"""Commands on virtual nodes: what was asked, and what came out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Mapping
+
+import attrs
+
+from pytest_ganeti_vcluster.errors import CommandFailed
+from pytest_ganeti_vcluster.keeper.client import Keeper
+
+
+@attrs.frozen
+class CommandResult:
+    """What a command on a node gave; `duration` in seconds."""
+
+    argv: tuple[str, ...]
+    node: str
+    returncode: int
+    stdout: str
+    stderr: str
+    duration: float
+    timed_out: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard output."""
+        return self.stdout.splitlines()
+
+    def __str__(self) -> str:
+        status = "timed out" if self.timed_out else f"status {self.returncode}"
+        text = f"{self.node}# {shlex.join(self.argv)}   ({status}, {self.duration:.2f} s)"
+        return "\n".join(part.rstrip() for part in (text, self.stdout, self.stderr) if part.strip())
+
+    def check(self) -> CommandResult:
+        """Return self; `CommandFailed` unless the status is 0."""
+        if self.returncode or self.timed_out:
+            how = "did not end in time" if self.timed_out else f"ended with status {self.returncode}"
+            raise CommandFailed(
+                f"on {self.node}: {shlex.join(self.argv)} {how} after {self.duration:.1f} s",
+                result=self,
+                seen="\n".join((self.stdout + "\n" + self.stderr).strip().splitlines()[-30:]),
+            )
+        return self
+
+
+@attrs.frozen
+class NodeShell:
+    """Run commands on one virtual node, as its root user would. The keeper owns what they leave running."""
+
+    keeper: Keeper
+    name: str
+    root: Path
+    environment: Mapping[str, str]
+
+    def run(
+        self,
+        *argv: str,
+        check: bool = True,
+        stdin: str | None = None,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> CommandResult:
+        """Run `argv` in the node's root user's home; return when it ends.
+
+        `stdin` is its input (none without), `timeout` in seconds (none without), `env` adds variables. Raises
+        `CommandFailed` where `check` is true and the status is not 0 or the time is over.
+        """
+        outcome = self.keeper.run(
+            list(argv),
+            env={**self.environment, **(env or {})},
+            cwd=self.root / "root",
+            stdin=None if stdin is None else stdin.encode(),
+            timeout=timeout,
+        )
+        result = CommandResult(
+            argv=tuple(argv),
+            node=self.name,
+            returncode=outcome.returncode,
+            stdout=outcome.stdout.decode(errors="replace"),
+            stderr=outcome.stderr.decode(errors="replace"),
+            duration=outcome.duration,
+            timed_out=outcome.timed_out,
+        )
+        return result.check() if check else result

@@ -1,0 +1,140 @@
+"""Ganeti's daemons: their names, ports and log files, and how each is asked whether it is ready."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from pathlib import Path
+from typing import Callable
+
+import attrs
+
+from pytest_ganeti_vcluster.clients.confd import ConfdClient
+from pytest_ganeti_vcluster.clients.luxi import LuxiClient
+
+#: Ports, from Ganeti's src/Ganeti/Constants.hs (daemonsPorts).
+NODED_PORT = 1811
+CONFD_PORT = 1814
+MOND_PORT = 1815
+RAPI_PORT = 5080
+
+_TIMEOUT = 5.0
+
+
+@attrs.frozen
+class NodeAddress:
+    """Where a node's daemons are to be found: its IP address and its root folder."""
+
+    ip: str
+    root: Path
+
+    def path(self, inner: str) -> Path:
+        """Path of a file of the node."""
+        return self.root / inner.lstrip("/")
+
+
+def _connect_tls(node: NodeAddress, port: int) -> ssl.SSLSocket:
+    # A daemon's certificate says nothing about its address (its CN is fixed); only its answer is wanted here.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    certificate = node.path("var/lib/ganeti/server.pem")
+    if port == NODED_PORT:
+        context.load_cert_chain(certificate)
+    return context.wrap_socket(socket.create_connection((node.ip, port), timeout=_TIMEOUT))
+
+
+def _ask_http(node: NodeAddress, port: int, path: str, *, tls: bool) -> None:
+    connection = http.client.HTTPConnection(node.ip, port, timeout=_TIMEOUT)
+    if tls:
+        connection.sock = _connect_tls(node, port)
+    try:
+        connection.request("GET", path)
+        connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def _ask_noded(node: NodeAddress) -> None:
+    # Any HTTP answer will do: GET is not one of its methods.
+    _ask_http(node, NODED_PORT, "/", tls=True)
+
+
+def _ask_rapi(node: NodeAddress) -> None:
+    _ask_http(node, RAPI_PORT, "/version", tls=True)
+
+
+def _ask_mond(node: NodeAddress) -> None:
+    _ask_http(node, MOND_PORT, "/", tls=False)
+
+
+def _ask_luxid(node: NodeAddress) -> None:
+    with LuxiClient(node.path("var/run/ganeti/socket/ganeti-query"), timeout=_TIMEOUT) as client:
+        client.query_cluster_info()
+
+
+def _ask_wconfd(node: NodeAddress) -> None:
+    # The same framing as LUXI, on a socket of its own (src/Ganeti/WConfd/Core.hs: exportedFunctions).
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_TIMEOUT)
+        connection.connect(str(node.path("var/run/ganeti/socket/ganeti-wconfd")))
+        connection.sendall(json.dumps({"method": "Echo", "args": ["ready"]}).encode() + b"\x03")
+        answer = b""
+        while not answer.endswith(b"\x03"):
+            received = connection.recv(4096)
+            if not received:
+                raise ConnectionError("wconfd closed the connection")
+            answer += received
+    if json.loads(answer[:-1]).get("result") != "ready":
+        raise ConnectionError(f"wconfd answered {answer!r}")
+
+
+def _ask_confd(node: NodeAddress) -> None:
+    key = node.path("var/lib/ganeti/hmac.key").read_bytes()
+    if not ConfdClient(key, node.ip, CONFD_PORT).ping(timeout=1.0):
+        raise ConnectionError("confd does not answer a ping")
+
+
+@attrs.frozen
+class Daemon:
+    """One of Ganeti's daemons. `ask` raises unless it answers in its own protocol; `master_only` where so."""
+
+    name: str
+    log_name: str
+    ask: Callable[[NodeAddress], None] = attrs.field(repr=False)
+    master_only: bool = False
+
+    @property
+    def program(self) -> str:
+        """Its name as a process and for daemon-util."""
+        return f"ganeti-{self.name}"
+
+    def log_path(self, root: Path) -> Path:
+        """Path of its log on a node."""
+        return root / "var/log/ganeti" / f"{self.log_name}.log"
+
+    def pid_path(self, root: Path) -> Path:
+        """Path of its pid file on a node."""
+        return root / "var/run/ganeti" / f"{self.program}.pid"
+
+
+#: By short name; log names from src/Ganeti/Constants.hs (daemonsLogbase).
+DAEMONS: dict[str, Daemon] = {
+    daemon.name: daemon
+    for daemon in (
+        Daemon("noded", "node-daemon", _ask_noded),
+        Daemon("wconfd", "wconf-daemon", _ask_wconfd, master_only=True),
+        Daemon("luxid", "luxi-daemon", _ask_luxid, master_only=True),
+        Daemon("rapi", "rapi-daemon", _ask_rapi, master_only=True),
+        Daemon("confd", "conf-daemon", _ask_confd),
+        Daemon("mond", "monitoring-daemon", _ask_mond),
+    )
+}
+
+#: Those that a spec may add to the ones that Ganeti cannot be without.
+OPTIONAL_DAEMONS = ("confd", "mond")
+
+#: What tells that a daemon is not ready yet.
+NOT_READY = (OSError, ssl.SSLError, http.client.HTTPException, ValueError)

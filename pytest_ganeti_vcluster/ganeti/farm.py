@@ -1,0 +1,271 @@
+"""The farm: how a pristine installation is run.
+
+A farm is a small folder of stub scripts and links, made for one cluster from one installation. Ganeti's programs
+are only ever started through it, so that the installation stays untouched wherever it is, and several versions run
+side by side. What is in it:
+
+    sbin/    gnt-* and ganeti-*, as they would be in /usr/sbin
+    lib/     daemon-util and the helpers that Ganeti calls by absolute path, as in /usr/lib/ganeti
+    shims/   the few programs of the machine that a node must not reach
+    site/    vcluster_inside, the adaptations (a copy of `inside/`)
+    userbase/  usercustomize, for the Pythons that Ganeti starts by a path of its own
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Iterable, Mapping
+
+import attrs
+
+from pytest_ganeti_vcluster import inside
+from pytest_ganeti_vcluster.errors import AdaptationFailed
+from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
+
+#: Where the programs of the machine are.
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+#: Python versions for which a user-site folder is made; which one luxid's /usr/bin/python3 is does not matter.
+_PYTHON_MINORS = range(9, 30)
+
+_USERCUSTOMIZE = """\
+if os.environ.get("VCLUSTER_FARM") and os.environ.get("GANETI_ROOTDIR"):
+    import sys
+    sys.path.insert(0, os.path.join(os.environ["VCLUSTER_FARM"], "site"))
+    from vcluster_inside.activation import enter_python
+    enter_python()
+"""
+
+_STUB = """\
+#!{python}
+import sys
+sys.path.insert(0, {site!r})
+from vcluster_inside.activation import run
+run({program!r})
+"""
+
+_CHECK = """\
+#!{python}
+import sys
+sys.path.insert(0, {site!r})
+from vcluster_inside.check import main
+main()
+"""
+
+# Records which node holds the master IP, where a real one would add the address to an interface
+# (tools/master-ip-setup in Ganeti; same arguments and environment).
+_MASTER_IP_SETUP = """\
+#!/bin/sh
+set -e -u
+record="$GANETI_ROOTDIR/var/run/vcluster-master-ip"
+case "${1:-}" in
+  start) echo "$MASTER_IP" > "$record.new"; mv "$record.new" "$record" ;;
+  stop) rm -f "$record" ;;
+  *) echo "usage: $0 start|stop" >&2; exit 1 ;;
+esac
+"""
+
+_NOTHING = """\
+#!/bin/sh
+# {reason}
+exit 0
+"""
+
+_REFUSE = """\
+#!/bin/sh
+echo "$(basename "$0"): a virtual node must not reach the machine" >&2
+exit 1
+"""
+
+#: Kept from every node; Ganeti calls them by name or through daemon-util.
+_SHIMS_REFUSING = ("reboot", "shutdown", "halt", "poweroff", "systemctl", "service", "invoke-rc.d")
+
+
+@attrs.frozen
+class Farm:
+    """A farm that was made: its folder and the installation that it runs."""
+
+    folder: Path
+    installation: GanetiInstallation
+    daemons: tuple[str, ...]
+
+    @property
+    def sbin(self) -> Path:
+        """Folder of gnt-* and ganeti-*."""
+        return self.folder / "sbin"
+
+    @property
+    def lib(self) -> Path:
+        """Folder of daemon-util and of what Ganeti calls by absolute path."""
+        return self.folder / "lib"
+
+    @property
+    def daemon_util(self) -> Path:
+        """Ganeti's own script that starts and stops daemons."""
+        return self.lib / "daemon-util"
+
+    @property
+    def check(self) -> Path:
+        """Program that applies every adaptation and tells what does not fit."""
+        return self.folder / "check-adaptations"
+
+    @property
+    def path(self) -> str:
+        """Value of PATH on a node."""
+        return search_path(self.folder, self.installation)
+
+    def environment(self) -> dict[str, str]:
+        """Variables that every process of a node needs to run through this farm."""
+        variables = {
+            "PATH": self.path,
+            "PYTHONUSERBASE": str(self.folder / "userbase"),
+            "VCLUSTER_FARM": str(self.folder),
+            "VCLUSTER_SHARE": str(self.installation.share),
+        }
+        if self.installation.library_path:
+            variables["LD_LIBRARY_PATH"] = ":".join(map(str, self.installation.library_path))
+        return variables
+
+
+def search_path(folder: Path, installation: GanetiInstallation) -> str:
+    """Value of PATH on a node: the farm, then what was fetched with Ganeti, then the machine."""
+    tools = {
+        tool.parent
+        for tool in (
+            installation.socat,
+            installation.start_stop_daemon,
+            installation.sshd,
+            installation.ssh,
+            installation.openssl,
+            installation.ip,
+        )
+        if tool is not None and str(tool.parent) not in SYSTEM_PATH
+    }
+    parts = (folder / "shims", folder / "sbin", *sorted(tools), *SYSTEM_PATH)
+    return ":".join(map(str, parts))
+
+
+def build_farm(installation: GanetiInstallation, folder: Path, daemons: Iterable[str]) -> Farm:
+    """Make a farm in `folder`, which must not exist. `daemons` are the optional ones to run ("mond")."""
+    started = ("ganeti-noded", "ganeti-confd", "ganeti-wconfd", "ganeti-rapi", "ganeti-luxid")
+    started += tuple(f"ganeti-{name}" for name in daemons if f"ganeti-{name}" not in started)
+    farm = Farm(folder, installation, started)
+    for part in ("sbin", "lib/tools", "lib/iallocators", "shims", "site"):
+        (folder / part).mkdir(parents=True)
+    _copy_inside(folder / "site" / "vcluster_inside")
+    _write_user_site(folder / "userbase")
+    _write_python_stubs(farm)
+    _link_binaries(farm)
+    _write_daemon_util(farm)
+    _write_shims(farm)
+    settings = {
+        "python": str(installation.python),
+        "share": str(installation.share),
+        "lib": str(farm.lib),
+        "path": farm.path,
+        "os_folders": [str(one) for one in installation.os_folders],
+        "daemons": list(started),
+    }
+    (folder / "farm.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    return farm
+
+
+def _put(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def _copy_inside(target: Path) -> None:
+    source = Path(next(iter(inside.__path__)))
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _write_user_site(userbase: Path) -> None:
+    for minor in _PYTHON_MINORS:
+        site = userbase / "lib" / f"python3.{minor}" / "site-packages"
+        site.mkdir(parents=True)
+        (site / "usercustomize.py").write_text(_USERCUSTOMIZE, encoding="utf-8")
+
+
+def _stub(farm: Farm, template: str, program: Path | None = None) -> str:
+    return template.format(
+        python=farm.installation.python, site=str(farm.folder / "site"), program=str(program or "")
+    )
+
+
+def _write_python_stubs(farm: Farm) -> None:
+    # A stub's file name becomes the name of the process, which start-stop-daemon checks.
+    for program in sorted(farm.installation.share.iterdir()):
+        if not program.is_file() or program.open("rb").read(2) != b"#!":
+            continue
+        _put(farm.lib / program.name, _stub(farm, _STUB, program))
+        if program.name.startswith(("gnt-", "ganeti-")):
+            (farm.sbin / program.name).symlink_to(farm.lib / program.name)
+        if program.name in {"burnin", "cfgupgrade", "post-upgrade", "node-cleanup", "move-instance"}:
+            (farm.lib / "tools" / program.name).symlink_to(farm.lib / program.name)
+    _put(farm.lib / "job", _stub(farm, _STUB, farm.installation.share / "ganeti" / "jqueue" / "exec.py"))
+    _put(farm.check, _stub(farm, _CHECK))
+
+
+def _link_binaries(farm: Farm) -> None:
+    for folder in (farm.installation.sbin, farm.installation.bin):
+        for program in folder.iterdir():
+            target = farm.sbin / program.name
+            if not target.is_symlink():
+                target.symlink_to(program)
+    for part in ("", "tools", "iallocators"):
+        for program in (farm.installation.pkglib / part).iterdir():
+            target = farm.lib / part / program.name
+            if program.is_file() and not target.exists():
+                target.symlink_to(program.resolve())
+    # Ganeti reaches the master IP through this script only; no option and no patch is needed.
+    master_ip_setup = farm.lib / "tools" / "master-ip-setup"
+    master_ip_setup.unlink(missing_ok=True)
+    _put(master_ip_setup, _MASTER_IP_SETUP)
+
+
+#: Edits of daemon-util: (name, pattern, replacement). Each must fit exactly once or more, or the boot fails.
+def _daemon_util_edits(farm: Farm) -> Mapping[str, tuple[str, str]]:
+    daemons = " ".join(shlex.quote(name) for name in farm.daemons)
+    return {
+        "PKGLIBDIR": (r"PKGLIBDIR=/\S+", f"PKGLIBDIR={farm.lib}"),
+        "executables": (r'echo "/\S*/\$1"', f'echo "{farm.sbin}/$1"'),
+        "ensure-dirs": (r"(?m)^(\s+)/\S*/ensure-dirs$", rf"\1{farm.lib}/ensure-dirs"),
+        # ganeti-kvmd watches the sockets of KVM, and ganeti-mond is run where asked for only.
+        "daemons": (r"(?s)\nDAEMONS=\(.*?\)", f"\nDAEMONS=( {daemons} )"),
+        "mond": (r'\[\[ "?\w+"? == True \]\]', "false"),
+        "systemd": (r"(?m)^use_systemctl\(\) \{$", "use_systemctl() {\n  return 1"),
+        # It would restart the machine's sshd; the nodes' one reads its keys at each login.
+        "ssh": (r"(?m)^reload_ssh_keys\(\) \{$", "reload_ssh_keys() {\n  return 0"),
+    }
+
+
+def _write_daemon_util(farm: Farm) -> None:
+    source = farm.installation.pkglib / "daemon-util"
+    text = source.read_text(encoding="utf-8")
+    for name, (pattern, replacement) in _daemon_util_edits(farm).items():
+        text, count = re.subn(pattern, replacement, text)
+        if not count:
+            raise AdaptationFailed(
+                f"the edit {name!r} of daemon-util does not fit this Ganeti {farm.installation.version}",
+                seen=f"{source} has nothing like {pattern!r}",
+                cure="use a supported Ganeti (3.0, 3.1), or report its daemon-util",
+            )
+    farm.daemon_util.unlink(missing_ok=True)
+    _put(farm.daemon_util, text)
+
+
+def _write_shims(farm: Farm) -> None:
+    shims = farm.folder / "shims"
+    for name in _SHIMS_REFUSING:
+        _put(shims / name, _REFUSE)
+    _put(
+        shims / "setcap",
+        _NOTHING.format(
+            reason="daemon-util gives ganeti-metad the right to port 80; ours uses another port."
+        ),
+    )

@@ -1,0 +1,124 @@
+"""The root folder of a virtual node: what stands in it before Ganeti comes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Mapping
+
+from pytest_ganeti_vcluster.engines.base import NodeSite
+
+#: Longest path of a Unix socket below a node root (lib/pathutils.py: SOCKET_DIR).
+LONGEST_SOCKET = "var/run/ganeti/socket/ganeti-wconfd"
+
+#: metad's own port 80 needs a privilege; it stands here in METAD_ARGS.
+METAD_PORT = 8080
+
+_FOLDERS = (
+    "etc/default",
+    "etc/ganeti/hooks",
+    "etc/ganeti/scripts",
+    "etc/ganeti/restricted-commands",
+    "etc/ssh",
+    "var/backups",
+    "var/lock",
+    "var/lib/ganeti/rapi",
+    "var/log/ganeti",
+    "var/run/ganeti",
+    "srv/ganeti/os",
+    "srv/ganeti/extstorage",
+    "srv/ganeti/iallocators",
+    "srv/ganeti/file-storage",
+    "root/.ssh",
+    "tmp",
+)
+
+# The same arguments as Debian's /etc/default/ganeti knows, with the node's own address.
+_DEFAULTS = """\
+NODED_ARGS='--no-mlock -b {ip}'
+CONFD_ARGS='-b {ip}'
+RAPI_ARGS='-b {ip} --require-authentication'
+MOND_ARGS='-b {ip}'
+METAD_ARGS='-b {ip} -p {metad_port}'
+"""
+
+_FILE_STORAGE_PATHS = "/srv/ganeti/file-storage\n/srv/ganeti/shared-file-storage\n"
+
+_COMMAND = """\
+#!/bin/bash
+# Run a command on the virtual node {name}.
+{exports}
+exec "$@"
+"""
+
+# sshd runs this for every login; what the caller asked for stands in SSH_ORIGINAL_COMMAND.
+_SSH_COMMAND = """\
+#!/bin/bash
+cd {home}
+if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
+  exec {command} /bin/bash -c "$SSH_ORIGINAL_COMMAND"
+fi
+exec {command} /bin/bash
+"""
+
+
+def make_node_root(
+    node: NodeSite,
+    *,
+    environment: Mapping[str, str],
+    passwd: str,
+    host_key: Path,
+    admin_key: Path,
+    ssh_port: int,
+    report: Mapping[str, int],
+) -> None:
+    """Make the root folder of `node`, which must not exist.
+
+    `environment` are the variables of a process on the node, `passwd` the text of its passwd file, `report` what it
+    is to report of itself (`memory` and `disk` in MiB, `cpus`), empty for the machine's own figures.
+    """
+    root = node.root
+    root.mkdir(mode=0o700)
+    for folder in _FOLDERS:
+        (root / folder).mkdir(parents=True)
+    (root / "etc/passwd").write_text(passwd, encoding="utf-8")
+    (root / "etc/default/ganeti").write_text(
+        _DEFAULTS.format(ip=node.ip, metad_port=METAD_PORT), encoding="utf-8"
+    )
+    (root / "etc/ganeti/file-storage-paths").write_text(_FILE_STORAGE_PATHS, encoding="utf-8")
+    if report:
+        (root / "etc/vcluster-node.json").write_text(json.dumps(dict(report)), encoding="utf-8")
+    _set_up_ssh(root, host_key, admin_key, ssh_port)
+    shutil.copytree(Path(__file__).parent / "data" / "os" / "dd", root / "srv/ganeti/os/dd")
+    for script in ("create", "import", "export", "rename", "verify"):
+        # A wheel does not keep the executable bit of data files.
+        (root / "srv/ganeti/os/dd" / script).chmod(0o755)
+    shared = root.parent / "shared/srv/ganeti/shared-file-storage"
+    shared.mkdir(parents=True, exist_ok=True)
+    _write_scripts(node, environment)
+
+
+def _set_up_ssh(root: Path, host_key: Path, admin_key: Path, ssh_port: int) -> None:
+    for suffix in ("", ".pub"):
+        shutil.copy(f"{host_key}{suffix}", root / "etc/ssh" / f"ssh_host_rsa_key{suffix}")
+        shutil.copy(f"{admin_key}{suffix}", root / "root/.ssh" / f"id_ed25519{suffix}")
+    (root / "root/.ssh").chmod(0o700)
+    authorized = root / "root/.ssh/authorized_keys"
+    shutil.copy(f"{admin_key}.pub", authorized)
+    authorized.chmod(0o600)
+    (root / "root/.ssh/config").write_text(f"Host *\n  Port {ssh_port}\n", encoding="utf-8")
+
+
+def _write_scripts(node: NodeSite, environment: Mapping[str, str]) -> None:
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+    command = node.root / "cmd"
+    command.write_text(_COMMAND.format(name=node.name, exports=exports), encoding="utf-8")
+    ssh_command = node.root / "ssh-command"
+    ssh_command.write_text(
+        _SSH_COMMAND.format(home=shlex.quote(str(node.root / "root")), command=shlex.quote(str(command))),
+        encoding="utf-8",
+    )
+    for script in (command, ssh_command):
+        script.chmod(0o755)

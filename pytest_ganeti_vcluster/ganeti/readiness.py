@@ -1,0 +1,71 @@
+"""Waiting for daemons: asked in their own protocol, and given up at once when one has ended."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+
+from pytest_ganeti_vcluster.errors import DaemonDied, LuxiError
+from pytest_ganeti_vcluster.ganeti.daemons import NOT_READY, Daemon, NodeAddress
+
+#: A daemon whose pid file is not there, or names a dead process, for this long after it was started has ended.
+_MISSING_GRACE = 2.0
+
+
+def log_tail(path: Path, lines: int = 25) -> str:
+    """Return the last lines of a log file; says so where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"(no log: {error})"
+    return "\n".join(text.splitlines()[-lines:]) or f"(nothing in {path})"
+
+
+def daemon_pid(daemon: Daemon, root: Path) -> int | None:
+    """Return the process id of a daemon that runs on a node, None where it does not.
+
+    A pid file alone proves nothing: the process must also have the daemon's name, as daemon-util checks it.
+    """
+    try:
+        pid = int(daemon.pid_path(root).read_text(encoding="ascii").strip())
+        process = psutil.Process(pid)
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # The kernel keeps 15 bytes of a name.
+        return pid if alive and process.name()[:15] == daemon.program[:15] else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def wait_ready(daemon: Daemon, node_name: str, node: NodeAddress, *, deadline: float) -> None:
+    """Return when the daemon answers; `deadline` by `time.monotonic`.
+
+    Raises `DaemonDied`, with the end of its log, as soon as its process is gone, or when the time is over.
+    """
+    missing_since: float | None = None
+    pause = 0.01
+    problem: Exception | None = None
+    while True:
+        try:
+            daemon.ask(node)
+        except (*NOT_READY, LuxiError) as error:
+            problem = error
+        else:
+            return
+        now = time.monotonic()
+        if daemon_pid(daemon, node.root) is None:
+            missing_since = missing_since or now
+        else:
+            missing_since = None
+        gone = missing_since is not None and now - missing_since > _MISSING_GRACE
+        if gone or now > deadline:
+            log = daemon.log_path(node.root)
+            what = "has ended" if gone else "did not answer in time"
+            raise DaemonDied(
+                f"{daemon.program} on {node_name} {what} ({problem})",
+                seen=f"end of {log}:\n{log_tail(log)}",
+                cure="the log above tells why; `ganeti-vcluster doctor` checks what the machine lacks",
+            )
+        time.sleep(pause)
+        pause = min(0.2, pause * 1.5)

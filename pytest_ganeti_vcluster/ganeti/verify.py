@@ -1,0 +1,68 @@
+"""`gnt-cluster verify`, read by a program."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable
+
+import attrs
+
+# `--error-codes` makes each line "LEVEL:CODE:TYPE:ITEM:MESSAGE" (lib/cmdlib/cluster/verify.py, _VerifyErrors._Error).
+_LINE = re.compile(
+    r"^\s*-?\s*(?P<level>ERROR|WARNING):(?P<code>[A-Z0-9]+):(?P<kind>[a-z]*):(?P<item>[^:]*):(?P<text>.*)$"
+)
+
+
+@attrs.frozen
+class Problem:
+    """One finding of `gnt-cluster verify`.
+
+    `level` is "ERROR" or "WARNING", `code` Ganeti's error code (such as "ENODESSH"), `kind` what it is about
+    ("cluster", "node", "instance", ...), `item` its name, `message` the text.
+    """
+
+    level: str
+    code: str
+    kind: str
+    item: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.level} {self.code} {self.kind} {self.item}: {self.message}"
+
+
+@attrs.frozen
+class Expected:
+    """A finding that says nothing about a virtual cluster, and why; such findings are left out."""
+
+    code: str
+    pattern: str
+    why: str
+
+    def covers(self, problem: Problem) -> bool:
+        """Whether `problem` is of this sort."""
+        return problem.code == self.code and re.search(self.pattern, problem.message) is not None
+
+
+#: Everything that is left out of `VirtualCluster.verify()`; the docs show this table.
+EXPECTED: tuple[Expected, ...] = ()
+
+
+def parse_verify(output: str) -> list[Problem]:
+    """Return the findings in the output of `gnt-cluster verify --error-codes`, in order, each once."""
+    found: dict[Problem, None] = {}
+    for line in output.splitlines():
+        match = _LINE.match(line)
+        if match:
+            found[
+                Problem(
+                    match["level"], match["code"], match["kind"], match["item"].strip(), match["text"].strip()
+                )
+            ] = None
+    return list(found)
+
+
+def without_expected(problems: Iterable[Problem], expected: Iterable[Expected] = EXPECTED) -> list[Problem]:
+    """Leave out what a virtual cluster cannot help."""
+    known = tuple(expected)
+    return [problem for problem in problems if not any(one.covers(problem) for one in known)]

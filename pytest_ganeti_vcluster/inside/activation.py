@@ -1,0 +1,55 @@
+"""Where every Python process of Ganeti in a virtual node enters."""
+
+import os
+import runpy
+import sys
+from typing import List
+
+from . import adapting
+from .adaptations import ADAPTATIONS
+from .place import Place
+
+#: What luxid runs a job with: an absolute path that was compiled into it (src/Ganeti/JQScheduler.hs,
+#: src/Ganeti/Query/Exec.hs), which is not where this installation has it.
+_JOB_PROGRAM = "/ganeti/jqueue/exec.py"
+
+
+def activate() -> None:
+    """Adapt Ganeti's modules in this process. Nothing is imported of Ganeti yet."""
+    if not any(type(finder).__name__ == "_AdaptingFinder" for finder in sys.meta_path):
+        adapting.install(ADAPTATIONS, Place.current())
+
+
+def run(program: str) -> None:
+    """Run a Python program of Ganeti as if it had been started by its own path."""
+    activate()
+    sys.path[0] = os.path.dirname(program)
+    share = os.environ["VCLUSTER_SHARE"]
+    if share not in sys.path:
+        sys.path.insert(1, share)
+    sys.argv[0] = program
+    runpy.run_path(program, run_name="__main__")
+
+
+def _command_line() -> List[str]:
+    original = getattr(sys, "orig_argv", None)
+    if original is not None:
+        return list(original)
+    with open("/proc/self/cmdline", "rb") as stream:
+        return [os.fsdecode(part) for part in stream.read().split(b"\0")[:-1]]
+
+
+def enter_python() -> None:
+    """Take over a Python that Ganeti started by a path of its own; called by usercustomize.
+
+    A job is run again by the installation's interpreter, through the farm; descriptors 0 and 1, over which luxid
+    talks to it, live on. Any other Python of the node is adapted where it is.
+    """
+    place = Place.current()
+    argv = _command_line()
+    if len(argv) > 1 and argv[1].endswith(_JOB_PROGRAM):
+        interpreter = place.settings["python"]
+        # luxid's PYTHONPATH names the folder that was compiled into it.
+        os.environ.pop("PYTHONPATH", None)
+        os.execv(interpreter, [interpreter, os.path.join(place.farm, "lib", "job"), *argv[2:]])
+    activate()

@@ -1,0 +1,28 @@
+"""Everything that is changed in Ganeti's Python. Kept as short as it can be; the docs list it, unit by unit."""
+
+from typing import Tuple
+
+from ..adapting import Adaptation
+from . import (
+    addresses,
+    console,
+    file_storage,
+    installation,
+    node_report,
+    node_setup,
+    power,
+    processes,
+    ssh,
+)
+
+ADAPTATIONS: Tuple[Adaptation, ...] = (
+    *installation.ADAPTATIONS,
+    *addresses.ADAPTATIONS,
+    *console.ADAPTATIONS,
+    *file_storage.ADAPTATIONS,
+    *node_report.ADAPTATIONS,
+    *node_setup.ADAPTATIONS,
+    *power.ADAPTATIONS,
+    *processes.ADAPTATIONS,
+    *ssh.ADAPTATIONS,
+)

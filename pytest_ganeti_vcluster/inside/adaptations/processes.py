@@ -1,0 +1,70 @@
+"""Descriptors and environment of processes."""
+
+import os
+from typing import Any, Dict, Optional, Sequence
+
+from ..adapting import Adaptation
+from ..place import Place
+
+_NODE_VARIABLES = (
+    "GANETI_ROOTDIR",
+    "GANETI_HOSTNAME",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "PYTHONUSERBASE",
+    "HOME",
+)
+_NODE_PREFIXES = ("NSS_WRAPPER_", "VCLUSTER_")
+
+
+def _spare_descriptors(module: Any, place: Place) -> None:  # noqa: ARG001
+    original = module.CloseFDs
+
+    def CloseFDs(noclose_fds: Optional[Sequence[int]] = None) -> None:
+        names = {
+            os.environ.get(name) for name in ("NSS_WRAPPER_PASSWD", "NSS_WRAPPER_GROUP", "NSS_WRAPPER_HOSTS")
+        }
+        spared = list(noclose_fds or ())
+        for entry in os.listdir("/proc/self/fd"):
+            try:
+                if os.readlink("/proc/self/fd/" + entry) in names:
+                    spared.append(int(entry))
+            except OSError:
+                continue
+        original(noclose_fds=spared)
+
+    module.CloseFDs = CloseFDs
+
+
+def _command_environment(module: Any, place: Place) -> None:  # noqa: ARG001
+    original = module._BuildCmdEnvironment
+
+    def _BuildCmdEnvironment(env: Optional[Dict[str, str]], reset: bool) -> Dict[str, str]:
+        result: Dict[str, str] = original(env, reset)
+        if reset:
+            for name, value in os.environ.items():
+                if name in _NODE_VARIABLES or name.startswith(_NODE_PREFIXES):
+                    result.setdefault(name, value)
+        return result
+
+    module._BuildCmdEnvironment = _BuildCmdEnvironment
+
+
+ADAPTATIONS = (
+    Adaptation(
+        name="spare-descriptors",
+        module="ganeti.utils.process",
+        targets=("CloseFDs",),
+        what="A daemon that closes all descriptors spares those of nss_wrapper.",
+        why="nss_wrapper keeps its files of names and users open and does not open them again.",
+        apply=_spare_descriptors,
+    ),
+    Adaptation(
+        name="command-environment",
+        module="ganeti.utils.process",
+        targets=("_BuildCmdEnvironment",),
+        what="Hooks, restricted commands and OS scripts keep the few variables that say which virtual node they run on.",
+        why="Ganeti starts them with an empty environment; they would act on the machine instead of the node.",
+        apply=_command_environment,
+    ),
+)

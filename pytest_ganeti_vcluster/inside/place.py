@@ -1,0 +1,64 @@
+"""Where a process is: its node, its cluster, and the farm that it was started from."""
+
+import json
+import os
+
+#: Paths that a cluster stores once for all nodes, and that each node maps below its own root.
+STORAGE_PREFIX = "/srv/ganeti/"
+#: ... except this one, which all nodes share, as over NFS.
+SHARED_PREFIX = "/srv/ganeti/shared-file-storage/"
+
+
+class Place:
+    """The virtual node that this process belongs to; made from the environment by `Place.current()`."""
+
+    def __init__(self, node_root: str, node_name: str, farm: str) -> None:
+        self.node_root = node_root
+        self.node_name = node_name
+        self.cluster_root = os.path.dirname(node_root)
+        self.farm = farm
+        with open(os.path.join(farm, "farm.json"), encoding="utf-8") as stream:
+            self.settings = json.load(stream)
+
+    @classmethod
+    def current(cls) -> "Place":
+        """Return the place named by GANETI_ROOTDIR, GANETI_HOSTNAME and VCLUSTER_FARM; KeyError without them."""
+        return cls(
+            os.path.normpath(os.environ["GANETI_ROOTDIR"]),
+            os.environ["GANETI_HOSTNAME"],
+            os.environ["VCLUSTER_FARM"],
+        )
+
+    def below_node_root(self, path: str) -> str:
+        """Return a path of a real node as the path it has on this virtual node."""
+        return os.path.normpath(self.node_root + "/" + path)
+
+    def localize(self, path: str) -> str:
+        """Map a storage path as the cluster stores it to this node's; other paths come back unchanged."""
+        if (path + "/").startswith(SHARED_PREFIX):
+            return self.cluster_root + "/shared" + path
+        if (path + "/").startswith(STORAGE_PREFIX):
+            return self.node_root + path
+        return path
+
+    def addresses(self) -> "dict[str, str]":
+        """Return the addresses of the cluster's nodes, by node name, as the engine lists them."""
+        found = {}
+        with open(os.path.join(self.cluster_root, "engine", "nodes"), encoding="utf-8") as stream:
+            for line in stream:
+                address, name = line.split()[:2]
+                found[name] = address
+        return found
+
+    def master_addresses(self) -> "set[str]":
+        """Return the master IP addresses that are up, on whichever node holds them."""
+        held = set()
+        for name in self.addresses():
+            try:
+                with open(
+                    os.path.join(self.cluster_root, name, "var/run/vcluster-master-ip"), encoding="utf-8"
+                ) as stream:
+                    held.update(stream.read().split())
+            except OSError:
+                continue
+        return held
