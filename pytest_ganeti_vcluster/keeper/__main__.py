@@ -16,6 +16,7 @@ from pathlib import Path
 
 import attrs
 
+from pytest_ganeti_vcluster.keeper.guardian import GAVE_UP, guard_keeper
 from pytest_ganeti_vcluster.keeper.hostguard import become_subreaper, guard_host, limit_descriptors
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.protocol import Channel
@@ -25,35 +26,47 @@ from pytest_ganeti_vcluster.keeper.server import Server, log
 
 def main(argv: list[str]) -> int:
     """Be the keeper of a root; the exit status."""
-    if os.fork():
+    if os.fork() != 0:
         # Nobody's child: whoever started us need not reap us, and may go without our noticing more than a
         # closed connection.
         os._exit(0)
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o077)
+    os.chdir("/")
     root = Path(argv[0])
     first = Channel(socket.socket(fileno=int(argv[1])))
     # In the tree's environment ourselves, so that what reaps by token finds us as well, but only if we are
     # told it.
     token = os.environ[TOKEN_VARIABLE]
     try:
-        server = _prepare(root, token, first)
+        _lock(root)
+        become_subreaper()
+        guardian = ProcessIdentity.own()
+        if keeper := os.fork():
+            first.close()
+            return guard_keeper(keeper, root)
+        # A group of its own, so that its group is not ended with it.
+        os.setsid()
+        server = _prepare(root, token, first, guardian)
     except OSError as error:
         # The log may be on the disk that is full.
         log(f"cannot begin: {error}")
         first.send({"ok": False, "error": f"cannot begin: {error}", "errno": error.errno or 0})
-        return 1
+        return GAVE_UP
     server.serve()
-    return 0 if server.finish() else 1
+    return 0 if server.finish() else GAVE_UP
 
 
-def _prepare(root: Path, token: str, first: Channel) -> Server:
+def _lock(root: Path) -> None:
+    """Lock the root folder until both keeper and guardian are gone, whatever becomes of them."""
     # Held until we are gone, whatever becomes of us: whoever reaps must have it first. It also tells across
     # pid namespaces that we live.
-    lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.chdir("/")
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _prepare(root: Path, token: str, first: Channel, guardian: ProcessIdentity) -> Server:
     become_subreaper()
     limit_descriptors()
     guard = guard_host(root)
@@ -67,12 +80,18 @@ def _prepare(root: Path, token: str, first: Channel) -> Server:
     listener.listen(128)
     identity = ProcessIdentity.own()
     record = KeeperRecord(
-        identity=identity, world=World.own(), socket=os.fspath(path), token=token, created=time.time()
+        identity=identity,
+        guardian=guardian,
+        world=World.own(),
+        socket=os.fspath(path),
+        token=token,
+        created=time.time(),
     )
     record.write(root)
     server = Server(root, record, listener)
     server.add(first)
-    first.queue({"ok": True, "identity": identity.to_json(), "guard": attrs.asdict(guard)})
+    hello = {"identity": identity.to_json(), "guardian": guardian.to_json(), "guard": attrs.asdict(guard)}
+    first.queue({"ok": True, **hello})
     first.flush()
     return server
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -90,9 +92,15 @@ class Keeper:
 
     root: Path
     identity: ProcessIdentity
+    guardian: ProcessIdentity
     guard: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     _channel: Channel | None
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    def __attrs_post_init__(self) -> None:
+        # A child that we fork (multiprocessing, say) is not to keep the cluster alive after us.
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forget(reference))
 
     @classmethod
     def start(
@@ -131,6 +139,7 @@ class Keeper:
         return cls(
             root=root,
             identity=ProcessIdentity.from_json(hello["identity"]),
+            guardian=ProcessIdentity.from_json(hello["guardian"]),
             guard={name: tuple(value) for name, value in hello["guard"].items()},
             channel=channel,
         )
@@ -142,7 +151,7 @@ class Keeper:
         record = KeeperRecord.read(root)
         if record is None:
             raise dead(root, "left no record: it never began, or the cluster has ended")
-        return cls(root=root, identity=record.identity, channel=_connect(root))
+        return cls(root=root, identity=record.identity, guardian=record.guardian, channel=_connect(root))
 
     @property
     def record(self) -> KeeperRecord:
@@ -270,7 +279,9 @@ class Keeper:
         with contextlib.suppress(KeeperError):
             self._ask("stop")
         self.close()
-        if not self.identity.wait_gone(timeout):
+        deadline = time.monotonic() + timeout
+        ours = (self.identity, self.guardian)
+        if not all(identity.wait_gone(deadline - time.monotonic()) for identity in ours):
             raise KeeperError(
                 f"the keeper of {self.root} (process {self.identity.pid}) has not ended within {timeout:g} s",
                 cure="look at keeper.log there for what it waits for",
@@ -296,6 +307,13 @@ class Keeper:
                     f"this connection to the keeper of {self.root} was closed", cure="connect again"
                 )
             return _exchange(self.root, self._channel, {"op": op, **fields}, descriptors, _PROMPT)
+
+
+def _forget(reference: weakref.ref[Keeper]) -> None:
+    keeper = reference()
+    if keeper is not None and keeper._channel is not None:  # noqa: SLF001
+        keeper._channel.close()  # noqa: SLF001
+        keeper._channel = None  # noqa: SLF001
 
 
 def _launch(root: Path, connection: socket.socket, environment: dict[str, str], timeout: float) -> None:

@@ -88,6 +88,7 @@ class KeeperRecord:
     """
 
     identity: ProcessIdentity
+    guardian: ProcessIdentity
     world: World
     socket: str
     token: str
@@ -104,7 +105,12 @@ class KeeperRecord:
             "pid": self.identity.pid,
             "started": self.identity.started,
             "identity": self.identity.to_json(),
+            "guardian": self.guardian.to_json(),
         }
+
+    def as_ended(self) -> KeeperRecord:
+        """It, once the end has come in order."""
+        return attrs.evolve(self, ended=True)
 
     def write(self, root: Path) -> None:
         """Put it into a root, whole or not at all."""
@@ -117,6 +123,7 @@ class KeeperRecord:
         try:
             return cls(
                 identity=ProcessIdentity.from_json(value["identity"]),
+                guardian=ProcessIdentity.from_json(value["guardian"]),
                 world=World(**value["world"]),
                 socket=str(value["socket"]),
                 token=str(value["token"]),

@@ -111,7 +111,7 @@ class Requests:
         except OSError as error:
             raise Refused(f"cannot start {argv[0]}: {error}", error.errno or 0) from None
         child = StartedChild(identity=identity, owner=owner, began=began)
-        self.server.children[identity.pid] = child
+        self.server.own(child)
         return child
 
     def _wait(
@@ -120,8 +120,8 @@ class Requests:
         from pytest_ganeti_vcluster.keeper.server import Wait
 
         identity = ProcessIdentity.from_json(message["identity"])
-        child = self.server.children.get(identity.pid)
-        if child is None or child.identity != identity:
+        child = self.server.children.get(identity)
+        if child is None:
             raise Refused(f"process {identity.pid} was not started by this keeper", errno.ECHILD)
         timeout = message["timeout"]
         if child.ended is not None or timeout == 0:

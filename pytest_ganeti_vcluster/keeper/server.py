@@ -18,6 +18,7 @@ import attrs
 from pytest_ganeti_vcluster.keeper.children import StartedChild
 from pytest_ganeti_vcluster.keeper.ending import PAUSE, Ending
 from pytest_ganeti_vcluster.keeper.folder import remove_root
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.processes import descendants
 from pytest_ganeti_vcluster.keeper.protocol import Channel, ProtocolError
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord
@@ -35,10 +36,11 @@ class Server:
     record: KeeperRecord
     listener: socket.socket
     connections: set[Channel] = attrs.field(factory=set)
-    children: dict[int, StartedChild] = attrs.field(factory=dict)
+    children: dict[ProcessIdentity, StartedChild] = attrs.field(factory=dict)
     claims: dict[tuple[str, int], socket.socket] = attrs.field(factory=dict)
     waits: list[Wait] = attrs.field(factory=list)
     stopping: bool = False
+    _running: dict[int, StartedChild] = attrs.field(factory=dict)
     _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
     _wakeup: tuple[socket.socket, socket.socket] = attrs.field(factory=socket.socketpair)
     _requests: Requests = attrs.field(init=False)
@@ -65,6 +67,11 @@ class Server:
         self.connections.add(channel)
         self._selector.register(channel, selectors.EVENT_READ)
 
+    def own(self, child: StartedChild) -> None:
+        """Take a program in that was just started; it has not been reaped."""
+        self.children[child.identity] = child
+        self._running[child.identity.pid] = child
+
     def serve(self) -> None:
         """Serve until told to stop, or until the last connection has closed and we are not persistent."""
         while not self.stopping:
@@ -73,13 +80,15 @@ class Server:
                 self._accept()
                 if not self.connections:
                     return
-            for key, _ in self._selector.select(self._pause()):
+            for key, events in self._selector.select(self._pause()):
                 if key.fileobj is self.listener:
                     self._accept()
                 elif key.fileobj is self._wakeup[0]:
                     drain(self._wakeup[0])
-                elif key.fileobj in self.connections:
+                elif key.fileobj in self.connections and events & selectors.EVENT_READ:
                     self._hear(key.fileobj)
+                elif key.fileobj in self.connections:
+                    self._flush(key.fileobj)
             self.reap()
             self._tend()
 
@@ -113,12 +122,13 @@ class Server:
             is_open = channel.read()
             while is_open and (message := channel.next_message()) is not None:
                 self._answer(channel, message)
-            is_open = channel.flush() or is_open
         except (OSError, ProtocolError) as error:
             if not isinstance(error, ConnectionError):
                 log(f"a connection is closed: {error}")
             is_open = False
-        if not is_open:
+        if is_open:
+            self._flush(channel)
+        else:
             self._drop(channel)
 
     def _answer(self, channel: Channel, message: dict[str, Any]) -> None:
@@ -154,15 +164,15 @@ class Server:
                 return
             if pid == 0:
                 return
-            child = self.children.get(pid)
-            if child is not None and child.ended is None:
+            child = self._running.pop(pid, None)
+            if child is not None:
                 child.returncode = os.waitstatus_to_exitcode(status)
                 child.ended = time.monotonic()
 
     def _tend(self) -> None:
         """Whatever time or an ended child brings about: answers, time-outs, the next stage of an ending."""
         now = time.monotonic()
-        for pid, child in list(self.children.items()):
+        for identity, child in list(self.children.items()):
             if (
                 child.deadline is not None
                 and child.ended is None
@@ -174,7 +184,7 @@ class Server:
             if child.ending is not None and not child.ending.done:
                 child.ending.step()
             if child.owner is not None and child.is_settled:
-                del self.children[pid]
+                del self.children[identity]
                 self._tell(child.owner, child.outcome())
         for wait in list(self.waits):
             if wait.child.ended is not None or (wait.deadline is not None and now >= wait.deadline):
@@ -185,9 +195,16 @@ class Server:
         if channel not in self.connections:
             return
         channel.queue(answer)
+        self._flush(channel)
+
+    def _flush(self, channel: Channel) -> None:
+        """Send what the client takes, and the rest when it takes more."""
+        events = selectors.EVENT_READ
+        # A broken connection can be read from: the loop notices there, and drops it.
         with contextlib.suppress(OSError):
-            # A broken connection is noticed, and dropped, by the loop.
-            channel.flush()
+            if not channel.flush():
+                events |= selectors.EVENT_WRITE
+        self._selector.modify(channel, events)
 
     def finish(self) -> bool:
         """End everything and remove the root unless it is to be kept; whether nothing is left."""
@@ -212,7 +229,7 @@ class Server:
             log(f"could not end within {END_BOUND} s: {names}; the root is left to whoever reaps")
             return False
         if self.record.keep_root:
-            attrs.evolve(self.record, ended=True).write(self.root)
+            self.record.as_ended().write(self.root)
             return True
         return remove_root(self.root)
 
