@@ -68,6 +68,12 @@ class GanetiInstallation:
         return (self.share.parent / "os",)
 
     @property
+    def programs(self) -> tuple[Path, ...]:
+        """Programs beside Ganeti that its commands call by name, through PATH."""
+        found = (self.ssh, self.ssh_keygen, self.start_stop_daemon, self.openssl, self.ip, self.socat)
+        return tuple(program for program in found if program is not None)
+
+    @property
     def rapi_client_folder(self) -> Path:
         """Folder of Ganeti's RAPI client: `client.py` in it needs pycurl, and simplejson before 3.1, only."""
         return self.share / "ganeti/rapi"

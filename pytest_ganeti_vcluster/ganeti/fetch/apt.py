@@ -121,7 +121,7 @@ class PrivateApt:
         return list(dict.fromkeys([*first, *versions]))
 
     def records(self, packages: Sequence[tuple[str, str]]) -> list[Record]:
-        """Describe packages (name and version) as the signed lists do; `InstallFailed` names one not there."""
+        """Describe packages (name, version) as the signed lists do; `InstallFailed` names one not there."""
         text = self._ask("apt-cache", "show", *(f"{name}={version}" for name, version in packages))
         found = records.records(text)
         for name, version in packages:
