@@ -66,14 +66,20 @@ def check_folder(root: Path) -> None:
             f"{folder} is on a filesystem that allows no programs (noexec); Ganeti runs scripts in {root}",
             cure=_OTHER_ROOT,
         )
-    if folder == root:
+    if folder == root and not _is_safe(root.stat()):
         seen = root.stat()
-        if seen.st_uid != os.getuid() or seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise MachineError(
-                f"{root} is not ours alone: clusters' keys would be in others' hands",
-                seen=f"owner {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):04o}; we are {os.getuid()}",
-                cure=f"remove it or make it yours (chmod go-w), or {_OTHER_ROOT}",
-            )
+        raise MachineError(
+            f"{root} is in others' hands, and clusters' keys would be, too",
+            seen=f"owner {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):04o}; we are user {os.getuid()}",
+            cure=f"remove it or make it yours alone (chmod go-w), or {_OTHER_ROOT}",
+        )
+
+
+def _is_safe(seen: os.stat_result) -> bool:
+    """Tell whether nobody else can rename or replace what we make in a folder: ours alone, or sticky as /tmp."""
+    if seen.st_mode & stat.S_ISVTX:
+        return seen.st_uid in {0, os.getuid()}
+    return seen.st_uid == os.getuid() and not seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def check_room(root: Path, nodes: int) -> None:
