@@ -67,7 +67,7 @@ def _commands() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status: 1 for a failure, 2 for a wrong request, 130 for Ctrl-C."""
+    """Run the command line; its exit status is 1 for a failure, 2 for a wrong request, 130 for Ctrl-C."""
     try:
         status = _commands.main(
             args=None if arguments is None else list(arguments),

@@ -43,7 +43,7 @@ _FEW_ATTEMPTS = 4
 
 @attrs.frozen
 class Finding:
-    """What was looked at, how it is (`ok`, `warn`: a boot works all the same, `fail`), what was seen, the cure."""
+    """What was looked at, how it is (`warn`: a boot works all the same), what was seen, and the cure."""
 
     subject: str
     verdict: str
@@ -131,7 +131,7 @@ def check_names(settings: Settings) -> Iterator[Finding]:
             "LD_PRELOAD": str(chosen.nss_wrapper),
             "NSS_WRAPPER_HOSTS": str(hosts),
         }
-        lookup = "import socket, sys; sys.exit(socket.gethostbyname('doctor.vcluster.invalid') != '127.127.127.127')"
+        lookup = "import socket; assert socket.gethostbyname('doctor.vcluster.invalid') == '127.127.127.127'"
         failure = _failure([str(chosen.python), "-E", "-s", "-c", lookup], environment)
     if failure:
         cure = _INSTALL + " --force; preloading must be allowed here (no static or hardened Python)"
@@ -219,13 +219,16 @@ def check_cache(_settings: Settings) -> Iterator[Finding]:
 
 
 def check_shared_memory(_settings: Settings) -> Iterator[Finding]:
-    """/dev/shm, which Python's multiprocessing and the daemons' locks like to have."""
-    shm = Path("/dev/shm")  # noqa: S108 - that is its name
+    """Shared memory, which Python's multiprocessing needs."""
+    shm = Path("/dev/shm")  # noqa: S108 - its name
     if shm.is_dir() and os.access(shm, os.W_OK | os.X_OK):
-        yield Finding("/dev/shm", OK, f"{shutil.disk_usage(shm).free / 1e6:.0f} MB")
+        yield Finding("shared memory", OK, f"{shutil.disk_usage(shm).free / 1e6:.0f} MB")
     else:
         yield Finding(
-            "/dev/shm", WARN, "is no folder that we can write", "mount a tmpfs there (docker --shm-size)"
+            "shared memory",
+            WARN,
+            f"{shm} is no folder that we can write",
+            "mount a tmpfs there (docker --shm-size)",
         )
 
 

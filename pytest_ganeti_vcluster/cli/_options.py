@@ -25,7 +25,8 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
             return function(*args, settings=Settings.read(flags=flags), **given)
 
         for option in reversed(chosen):
-            text = f"{option.help} {option.valid[:1].upper()}{option.valid[1:]}. [default: {option.default_text}]"
+            valid = option.valid[:1].upper() + option.valid[1:]
+            text = f"{option.help} {valid}.  [default: {option.default_text}]"
             run = click.option(f"--{option.name}", f"setting_{option.field}", metavar="VALUE", help=text)(run)
         return run
 

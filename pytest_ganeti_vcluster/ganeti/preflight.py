@@ -76,7 +76,7 @@ def check_folder(root: Path) -> None:
 
 
 def _is_safe(seen: os.stat_result) -> bool:
-    """Tell whether nobody else can rename or replace what we make in a folder: ours alone, or sticky as /tmp."""
+    """Tell whether nobody else can replace what we make in a folder: it is ours alone, or sticky as /tmp."""
     if seen.st_mode & stat.S_ISVTX:
         return seen.st_uid in {0, os.getuid()}
     return seen.st_uid == os.getuid() and not seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
