@@ -41,12 +41,18 @@ def _remove(path: Path) -> None:
 
 
 def _open_up(top: Path) -> None:
-    for folder in (top, *(Path(parent, name) for parent, names, _ in os.walk(top) for name in names)):
-        # os.walk() looks into a folder after it was given out, so each is opened before its turn comes.
-        with contextlib.suppress(OSError):
-            mode = folder.lstat().st_mode
-            if stat.S_ISDIR(mode):
-                folder.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
+    _open_folder(top)
+    for parent, names, _ in os.walk(top):
+        # os.walk() looks into a folder only when we ask for the next: by then it is open.
+        for name in names:
+            _open_folder(Path(parent, name))
+
+
+def _open_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        mode = folder.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
 
 
 def _entries(folder: Path) -> list[Path]:
