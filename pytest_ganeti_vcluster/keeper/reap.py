@@ -8,6 +8,7 @@ root and a keeper in another container is seen to live.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -94,7 +95,9 @@ def _reap_locked(root: Path) -> Reaped | None:
     if record is not None:
         ended, stuck = _end_processes(root, record.token)
         if record.keep_root and not stuck:
-            record.as_ended().write(root)
+            # On a full disk it is looked at again the next time, and again nothing runs.
+            with contextlib.suppress(OSError):
+                record.as_ended().write(root)
     keep = record is not None and record.keep_root
     removed = not stuck and not keep and remove_root(root)
     return Reaped(root=root, reason=reason, ended=ended, stuck=stuck, removed=removed)

@@ -252,4 +252,6 @@ def drain(wakeup: socket.socket) -> None:
 
 def log(text: str) -> None:
     """Write a line to `keeper.log` (our stderr)."""
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=sys.stderr, flush=True)  # noqa: T201 - it is the log
+    # The disk may be full: that is no reason not to go on ending what has to be ended.
+    with contextlib.suppress(OSError):
+        print(time.strftime("%Y-%m-%d %H:%M:%S"), text, file=sys.stderr, flush=True)  # noqa: T201 - it is the log

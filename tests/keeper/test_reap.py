@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+import secrets
 import signal
 import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -14,7 +18,7 @@ from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.reap import reap_stale
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord, World, create_root
 
-from .conftest import Case, OtherClient, eventually, misbehaving
+from .conftest import Case, OtherClient, carriers, eventually, misbehaving
 
 if TYPE_CHECKING:
     StartClient = Callable[..., OtherClient]
@@ -96,6 +100,32 @@ def test_root_that_is_being_made_is_left_alone_until_its_maker_dies(
     assert reaped.root == root
     assert reaped.removed
     assert not root.exists()
+
+
+@pytest.mark.parametrize("delay", [number * 0.012 for number in range(20)])
+def test_client_killed_at_any_moment_of_the_start(base: Path, delay: float) -> None:
+    token = secrets.token_hex(16)
+    script = (
+        "import sys; from pathlib import Path; from pytest_ganeti_vcluster.keeper.client import Keeper;"
+        "from pytest_ganeti_vcluster.keeper.record import create_root; print(flush=True);"
+        "keeper = Keeper.start(create_root(Path(sys.argv[1])), token=sys.argv[2]);"
+        "keeper.run(['sh', '-c', '(sleep 1000 &) ; sleep 1000'])"
+    )
+    client = subprocess.Popen(
+        [sys.executable, "-c", script, str(base), token],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+    )
+    assert client.stdout is not None
+    # From here on it takes some 100 ms until the command runs.
+    client.stdout.readline()
+    threading.Event().wait(delay)
+    client.kill()
+    client.communicate()
+    assert eventually(lambda: not carriers(token), timeout=5.0), carriers(token)
+    # The folder is gone too, or is one that the next run reaps.
+    reap_stale(base)
+    assert [entry.name for entry in base.iterdir() if not entry.name.startswith(".new-")] == []
 
 
 def test_kept_root_of_a_killed_keeper_stays_but_its_processes_do_not(case: Case) -> None:
