@@ -7,13 +7,12 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import attrs
 
@@ -31,6 +30,7 @@ from pytest_ganeti_vcluster.keeper.record import (
     check_socket_path,
     dead,
 )
+from pytest_ganeti_vcluster.keeper.stdio import memory, read_all, source
 
 #: Seconds in which a keeper answers what it can answer at once.
 _PROMPT = 30.0
@@ -187,10 +187,10 @@ class Keeper:
         """
         texts = tuple(os.fspath(argument) for argument in argv)
         with contextlib.ExitStack() as stack:
-            source = stack.enter_context(_source(stdin))
+            stdin_file = stack.enter_context(source(stdin))
             # Files, not pipes: a daemon may hold them long after the command has ended, and no amount of
             # output blocks anybody.
-            stdout, stderr = (stack.enter_context(_memory(name)) for name in ("stdout", "stderr"))
+            stdout, stderr = (stack.enter_context(memory(name)) for name in ("stdout", "stderr"))
             channel = _connect(self.root)
             # Closing it in the middle (an interrupt, say) tells the keeper to end the command.
             stack.callback(channel.close)
@@ -198,21 +198,21 @@ class Keeper:
                 self.root,
                 channel,
                 {"op": "run", "argv": texts, "env": _plain(env), "cwd": _text(cwd), "timeout": timeout},
-                [source.fileno(), stdout.fileno(), stderr.fileno()],
+                [stdin_file.fileno(), stdout.fileno(), stderr.fileno()],
                 None if timeout is None else timeout + _ENDING,
             )
             if answer["returncode"] is None:
                 raise KeeperError(
                     f"{texts[0]} (process {answer['pid']}) could not be ended after {timeout} s",
-                    seen=_read_all(stderr).decode(errors="replace")[-2000:],
+                    seen=read_all(stderr).decode(errors="replace")[-2000:],
                     cure="look at the process: it is probably stuck in the kernel",
                 )
             return Outcome(
                 argv=texts,
                 pid=answer["pid"],
                 returncode=answer["returncode"],
-                stdout=_read_all(stdout),
-                stderr=_read_all(stderr),
+                stdout=read_all(stdout),
+                stderr=read_all(stderr),
                 duration=answer["duration"],
                 timed_out=answer["timed_out"],
             )
@@ -231,12 +231,12 @@ class Keeper:
         Output is appended to `stdout` and `stderr` (None: to the same file). Else as `run`.
         """
         with contextlib.ExitStack() as stack:
-            source = stack.enter_context(_source(None))
+            stdin_file = stack.enter_context(source(None))
             out = stack.enter_context(stdout.open("ab"))
             err = out if stderr is None else stack.enter_context(stderr.open("ab"))
             answer = self._ask(
                 "spawn",
-                [source.fileno(), out.fileno(), err.fileno()],
+                [stdin_file.fileno(), out.fileno(), err.fileno()],
                 argv=[os.fspath(argument) for argument in argv],
                 env=_plain(env),
                 cwd=_text(cwd),
@@ -387,46 +387,6 @@ def _accepted(root: Path, answer: dict[str, Any] | None) -> dict[str, Any]:
     if disk_full := as_disk_full(error, root):
         raise disk_full
     raise KeeperError(f"the keeper of {root}: {answer['error']}")
-
-
-@contextlib.contextmanager
-def _source(data: bytes | None) -> Iterator[IO[bytes]]:
-    if data is None:
-        with open(os.devnull, "rb") as file:  # noqa: PTH123
-            yield file
-        return
-    with _memory("stdin") as file:
-        file.write(data)
-        file.seek(0)
-        yield file
-
-
-@contextlib.contextmanager
-def _memory(name: str) -> Iterator[IO[bytes]]:
-    """A file without a name that goes when the last process closes it.
-
-    It is in memory, so that a full disk loses no output.
-    """
-    try:
-        descriptor = os.memfd_create(name)
-    except OSError:
-        # Kernels and sandboxes without it.
-        with tempfile.TemporaryFile(buffering=0) as file:
-            yield file
-        return
-    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123
-        yield file
-
-
-def _read_all(file: IO[bytes]) -> bytes:
-    """All that is in it, without moving the position that daemons may still write at."""
-    size = os.fstat(file.fileno()).st_size
-    parts = []
-    position = 0
-    while position < size and (part := os.pread(file.fileno(), size - position, position)):
-        parts.append(part)
-        position += len(part)
-    return b"".join(parts)
 
 
 def _plain(env: Mapping[str, str] | None) -> dict[str, str] | None:

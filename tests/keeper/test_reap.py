@@ -124,8 +124,8 @@ def test_client_killed_at_any_moment_of_the_start(base: Path, delay: float) -> N
     client.communicate()
 
     def is_clean() -> bool:
-        # The folder is gone too, or is one that the next run reaps. Asked again and again, because a keeper that is
-        # just being started has the token only once it runs.
+        # The folder is gone too, or is one that the next run reaps. Asked again and again, because a keeper
+        # that is just being started has the token only once it runs.
         reap_stale(base)
         roots = [entry for entry in base.iterdir() if not entry.name.startswith(".new-")]
         return not roots and not carriers(token)

@@ -1,8 +1,8 @@
 """Which address of a leased block is for what: arithmetic only.
 
-A block is a /24. Its .0 carries the claim, .1 is the cluster's IP, .2 to .9 are spare (a second cluster IP, for
-a rename), .11 to .122 are nodes, .123 to .250 instances. Further blocks of a lease go on with nodes and instances
-in the same places.
+A block is a /24. Its .0 carries the claim, .1 is the cluster's IP, .2 to .9 are spare (a second cluster IP,
+for a rename), .11 to .122 are nodes, .123 to .250 instances. Further blocks of a lease go on with nodes and
+instances in the same places.
 """
 
 from __future__ import annotations
