@@ -6,7 +6,8 @@
     `MachineError`         the machine lacks something: `ganeti-vcluster doctor` tells the cure
         `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `EngineUnavailable`
     `GanetiError`          Ganeti said no, or did not do what it should
-        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `CommandFailed`, `LuxiError`, `RapiError`, `JobFailed`, `JobTimeout`
+        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `CommandFailed`, `LuxiError`, `RapiError`,
+        `JobFailed`, `JobTimeout`
     `KeeperError`          the process that owns a cluster cannot be reached
 
 Every error says what was tried, what was seen and what to do next, and survives pickling, because
@@ -166,7 +167,9 @@ class JobFailed(GanetiError):
 class JobTimeout(GanetiError):
     """A job did not end in the time given; it goes on."""
 
-    def __init__(self, message: str, *, job_id: int = 0, status: str = "", seen: str = "", cure: str = "") -> None:
+    def __init__(
+        self, message: str, *, job_id: int = 0, status: str = "", seen: str = "", cure: str = ""
+    ) -> None:
         super().__init__(message, seen=seen, cure=cure)
         self.job_id = job_id
         self.status = status

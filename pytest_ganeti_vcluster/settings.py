@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 import attrs
 
@@ -18,6 +19,7 @@ from pytest_ganeti_vcluster.errors import SpecError
 
 #: Never used: the host's own services live here.
 RESERVED = ipaddress.IPv4Network("127.0.0.0/16")
+DEFAULT_SUBNET = ipaddress.IPv4Network("127.64.0.0/10")
 LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
 
 
@@ -75,7 +77,7 @@ def default_root() -> Path:
 def cache_folder() -> Path:
     """Folder for what is worth keeping between runs: fetched installations, locks."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "ganeti-vcluster"
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "ganeti-vcluster"
 
 
 @attrs.frozen
@@ -188,7 +190,7 @@ OPTIONS: tuple[Option, ...] = (
         _subnet,
         "a network of loopback addresses in CIDR notation, /24 or larger, outside 127.0.0.0/16",
         "Pool of loopback addresses that clusters lease from.",
-        lambda: ipaddress.IPv4Network("127.64.0.0/10"),
+        lambda: DEFAULT_SUBNET,
         "127.64.0.0/10",
     ),
     Option(
@@ -227,7 +229,7 @@ class Settings:
     artifacts: Path | None = None
     timeout: float = 300.0
     image_cache: Path | None = None
-    subnet: ipaddress.IPv4Network = ipaddress.IPv4Network("127.64.0.0/10")
+    subnet: ipaddress.IPv4Network = DEFAULT_SUBNET
     root: Path = attrs.field(factory=default_root)
 
     @classmethod

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -30,6 +31,10 @@ def _check_name(field: str, value: object) -> None:
         raise _bad(field, value, "a host name of small letters, digits and dashes, 32 at most, without a dot")
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
 def _check_whole(field: str, value: object, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise _bad(field, value, f"a whole number, {least} or more")
@@ -52,8 +57,10 @@ def _check_choices(field: str, values: Iterable[str], choices: Sequence[str]) ->
 
 @attrs.frozen(kw_only=True)
 class NodeSpec:
-    """One node: `name` (without domain; default node1, node2, ...), what it reports of itself (`memory` and `disk`
-    in MiB, `cpus`; default the machine's), its node `group`, whether it is a `master_candidate`, and `offline`.
+    """One node of a cluster.
+
+    `name` (without domain; default node1, node2, ...), what it reports of itself (`memory` and `disk` in MiB,
+    `cpus`; default the machine's), its node `group`, whether it is a `master_candidate`, and `offline`.
     """
 
     name: str | None = None
@@ -71,7 +78,7 @@ class NodeSpec:
             value = getattr(self, field)
             if value is not None:
                 _check_whole(f"NodeSpec.{field}", value)
-        if not isinstance(self.group, str) or not self.group:
+        if not _is_text(self.group):
             raise _bad("NodeSpec.group", self.group, "the name of a node group")
         for field in ("master_candidate", "offline"):
             if not isinstance(getattr(self, field), bool):
@@ -89,10 +96,11 @@ def _nodes(value: object) -> tuple[NodeSpec, ...]:
         if not 1 <= value <= MOST_NODES:
             raise _bad("nodes", value, f"a whole number from 1 to {MOST_NODES}, or a sequence of NodeSpec")
         return tuple(NodeSpec(name=f"node{number}") for number in range(1, value + 1))
-    if isinstance(value, Sequence) and not isinstance(value, str) and value:
-        if all(isinstance(one, NodeSpec) for one in value) and len(value) <= MOST_NODES:
+    if isinstance(value, Sequence) and not isinstance(value, str) and 1 <= len(value) <= MOST_NODES:
+        specs = [one for one in value if isinstance(one, NodeSpec)]
+        if len(specs) == len(value):
             return tuple(
-                attrs.evolve(one, name=one.name or f"node{number}") for number, one in enumerate(value, 1)
+                attrs.evolve(one, name=one.name or f"node{number}") for number, one in enumerate(specs, 1)
             )
     raise _bad("nodes", value, f"a whole number from 1 to {MOST_NODES}, or a sequence of NodeSpec")
 
@@ -130,7 +138,7 @@ class ClusterSpec:
         _check_choices("daemons", self.daemons, OPTIONAL_DAEMONS)
         if self.engine is not None:
             _check_choices("engine", (self.engine,), ENGINES)
-        if self.ganeti is not None and (not isinstance(self.ganeti, str) or not self.ganeti.strip()):
+        if self.ganeti is not None and not _is_text(self.ganeti):
             raise _bad("ganeti", self.ganeti, 'a version such as "3.0", a folder, or "system"')
         _check_name("name", self.name)
         self._check_nodes()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 import attrs
+from typing_extensions import Self
 
-from pytest_ganeti_vcluster.clients.jobs import Job
+from pytest_ganeti_vcluster.clients.jobs import Job, submit
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
 from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
@@ -18,7 +21,7 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
-from pytest_ganeti_vcluster.errors import JobTimeout
+from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Bootstrap, Stage
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
@@ -60,15 +63,13 @@ class VirtualCluster:
         self.boot_stages = parts.stages
         self._nodes = [VirtualNode(self, node, index) for index, node in enumerate(nodes, 1)]
         self._next_index = len(nodes) + 1
-        self._luxi: tuple[Path, LuxiClient] | None = None
-        self._rapi: tuple[str, RapiClient] | None = None
         self._closed = False
         self.commands_run = 0
 
     def __repr__(self) -> str:
         return f"<VirtualCluster {self.name} of {len(self._nodes)} nodes in {self.root}>"
 
-    def __enter__(self) -> VirtualCluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -156,33 +157,20 @@ class VirtualCluster:
 
     @property
     def luxi(self) -> LuxiClient:
-        """A LUXI client connected to the master of now."""
-        socket_path = self.master.path("/var/run/ganeti/socket/ganeti-query")
-        if self._luxi is None or self._luxi[0] != socket_path:
-            if self._luxi is not None:
-                self._luxi[1].close()
-            self._luxi = (socket_path, LuxiClient(socket_path))
-        return self._luxi[1]
+        """A LUXI client of the master of now."""
+        return LuxiClient(self.master.path("/var/run/ganeti/socket/ganeti-query"))
 
     @property
     def rapi(self) -> RapiClient:
         """A RAPI client, with write access, of the master of now."""
-        url = f"https://{self.master.ip}:{RAPI_PORT}"
-        if self._rapi is None or self._rapi[0] != url:
-            if self._rapi is not None:
-                self._rapi[1].close()
-            access = self.parts.access
-            self._rapi = (
-                url,
-                RapiClient(
-                    url,
-                    access.username,
-                    access.password,
-                    access.ca_file,
-                    client_module_folder=self.parts.installation.rapi_client_folder,
-                ),
-            )
-        return self._rapi[1]
+        access = self.parts.access
+        return RapiClient(
+            f"https://{self.master.ip}:{RAPI_PORT}",
+            access.username,
+            access.password,
+            access.ca_file,
+            client_module_folder=self.parts.installation.share,
+        )
 
     def run(
         self,
@@ -197,8 +185,7 @@ class VirtualCluster:
 
     def submit(self, op: Any | Sequence[Any]) -> Job:
         """Submit one job of one opcode or of several, as dicts with an `OP_ID` or as Ganeti's own objects."""
-        ops = list(op) if isinstance(op, (list, tuple)) else [op]
-        return Job(self.luxi.submit_job(ops), lambda: self.luxi)
+        return submit(lambda: self.luxi, op)
 
     def jobs(self) -> list[Job]:
         """Return all jobs that the queue has, oldest first."""
@@ -219,10 +206,8 @@ class VirtualCluster:
                     f"jobs {', '.join(map(str, busy))} of {self.name} have not ended after {timeout:.0f} s",
                     job_id=busy[0],
                 )
-            try:
-                Job(busy[0], lambda: self.luxi).wait_end(left)
-            except JobTimeout:
-                continue
+            with contextlib.suppress(JobFailed, JobTimeout):
+                Job(busy[0], lambda: self.luxi).wait(left)
 
     # Nodes and instances
 
@@ -250,8 +235,9 @@ class VirtualCluster:
         bootstrap = self.parts.bootstrap.until(time.monotonic() + self.parts.settings.timeout)
         try:
             self.parts.access.write_users(boot_node.site.root)
-            bootstrap.add(self.master.boot_node, boot_node)
-            bootstrap.wait_ready(boot_node, master=False)
+            master = self.master.boot_node
+            bootstrap.add(master, boot_node)
+            bootstrap.wait_ready(boot_node, master)
         except BaseException:
             self.parts.node_maker.remove(boot_node.site)
             raise
@@ -361,9 +347,6 @@ class VirtualCluster:
         if self._closed:
             return
         self._closed = True
-        for client in (self._luxi, self._rapi):
-            if client is not None:
-                client[1].close()
         self.parts.keeper.stop()
 
     def keep(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import AbstractSet
+from collections.abc import Set as AbstractSet
 
 from pytest_ganeti_vcluster.engines.base import Probe
 from pytest_ganeti_vcluster.errors import EngineUnavailable

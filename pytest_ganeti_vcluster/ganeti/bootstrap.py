@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence
 
 import attrs
 
@@ -162,11 +162,12 @@ class Bootstrap:
             what=f"put {node.site.name} into node group {node.group}",
         )
 
-    def wait_ready(self, node: BootNode, *, master: bool) -> None:
+    def wait_ready(self, node: BootNode, master: BootNode) -> None:
         """Return when every daemon that Ganeti wants on the node answers."""
-        names = ["noded", *(("wconfd", "luxid", "rapi") if master else ()), *self._daemons]
+        names = ["noded", *(("wconfd", "luxid", "rapi") if node is master else ()), *self._daemons]
+        address = attrs.evolve(node.address, credentials=master.site.root)
         for name in names:
-            wait_ready(DAEMONS[name], node.site.name, node.address, deadline=self._deadline)
+            wait_ready(DAEMONS[name], node.site.name, address, deadline=self._deadline)
 
     def _run(self, node: BootNode, *argv: str, what: str) -> CommandResult:
         left = self._deadline - time.monotonic()

@@ -25,54 +25,65 @@ _TIMEOUT = 5.0
 
 @attrs.frozen
 class NodeAddress:
-    """Where a node's daemons are to be found: its IP address and its root folder."""
+    """Where a node's daemons are to be found: its IP address and its root folder.
+
+    `credentials` is the root of a master candidate, as which noded is asked; None: the node's own.
+    """
 
     ip: str
     root: Path
+    credentials: Path | None = None
 
     def path(self, inner: str) -> Path:
         """Path of a file of the node."""
         return self.root / inner.lstrip("/")
 
 
-def _connect_tls(node: NodeAddress, port: int) -> ssl.SSLSocket:
+def _connect_tls(node: NodeAddress, port: int, certificate: Path | None = None) -> ssl.SSLSocket:
     # A daemon's certificate says nothing about its address (its CN is fixed); only its answer is wanted here.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    certificate = node.path("var/lib/ganeti/server.pem")
-    if port == NODED_PORT:
+    if certificate is not None:
         context.load_cert_chain(certificate)
     return context.wrap_socket(socket.create_connection((node.ip, port), timeout=_TIMEOUT))
 
 
-def _ask_http(node: NodeAddress, port: int, path: str, *, tls: bool) -> None:
-    connection = http.client.HTTPConnection(node.ip, port, timeout=_TIMEOUT)
-    if tls:
-        connection.sock = _connect_tls(node, port)
+def _ask_http(
+    connection: http.client.HTTPConnection, method: str, path: str, body: str | None = None
+) -> http.client.HTTPResponse:
     try:
-        connection.request("GET", path)
-        connection.getresponse().read()
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        response.read()
     finally:
         connection.close()
+    return response
 
 
 def _ask_noded(node: NodeAddress) -> None:
-    # Any HTTP answer will do: GET is not one of its methods.
-    _ask_http(node, NODED_PORT, "/", tls=True)
+    # The RPC that Ganeti itself begins with (lib/bootstrap.py, _WaitForNodeDaemon), as a master candidate.
+    connection = http.client.HTTPConnection(node.ip, NODED_PORT, timeout=_TIMEOUT)
+    candidate = node.credentials or node.root
+    connection.sock = _connect_tls(node, NODED_PORT, candidate / "var/lib/ganeti/client.pem")
+    response = _ask_http(connection, "POST", "/version", "[]")
+    if response.status != http.client.OK:
+        raise ConnectionError(f"noded answers with HTTP status {response.status}")
 
 
 def _ask_rapi(node: NodeAddress) -> None:
-    _ask_http(node, RAPI_PORT, "/version", tls=True)
+    connection = http.client.HTTPConnection(node.ip, RAPI_PORT, timeout=_TIMEOUT)
+    connection.sock = _connect_tls(node, RAPI_PORT)
+    _ask_http(connection, "GET", "/version")
 
 
 def _ask_mond(node: NodeAddress) -> None:
-    _ask_http(node, MOND_PORT, "/", tls=False)
+    _ask_http(http.client.HTTPConnection(node.ip, MOND_PORT, timeout=_TIMEOUT), "GET", "/")
 
 
 def _ask_luxid(node: NodeAddress) -> None:
-    with LuxiClient(node.path("var/run/ganeti/socket/ganeti-query"), timeout=_TIMEOUT) as client:
-        client.query_cluster_info()
+    socket_path = node.path("var/run/ganeti/socket/ganeti-query")
+    LuxiClient(socket_path, timeout=_TIMEOUT, connect_timeout=0.1).query_cluster_info()
 
 
 def _ask_wconfd(node: NodeAddress) -> None:
@@ -80,7 +91,7 @@ def _ask_wconfd(node: NodeAddress) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_TIMEOUT)
         connection.connect(str(node.path("var/run/ganeti/socket/ganeti-wconfd")))
-        connection.sendall(json.dumps({"method": "Echo", "args": ["ready"]}).encode() + b"\x03")
+        connection.sendall(json.dumps({"method": "echo", "args": ["ready"]}).encode() + b"\x03")
         answer = b""
         while not answer.endswith(b"\x03"):
             received = connection.recv(4096)

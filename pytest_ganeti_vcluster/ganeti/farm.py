@@ -17,8 +17,8 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Iterable, Mapping
 
 import attrs
 
@@ -33,6 +33,7 @@ SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/s
 _PYTHON_MINORS = range(9, 30)
 
 _USERCUSTOMIZE = """\
+import os
 if os.environ.get("VCLUSTER_FARM") and os.environ.get("GANETI_ROOTDIR"):
     import sys
     sys.path.insert(0, os.path.join(os.environ["VCLUSTER_FARM"], "site"))
@@ -151,7 +152,13 @@ def search_path(folder: Path, installation: GanetiInstallation) -> str:
 
 def build_farm(installation: GanetiInstallation, folder: Path, daemons: Iterable[str]) -> Farm:
     """Make a farm in `folder`, which must not exist. `daemons` are the optional ones to run ("mond")."""
-    started = ("ganeti-noded", "ganeti-confd", "ganeti-wconfd", "ganeti-rapi", "ganeti-luxid")
+    started: tuple[str, ...] = (
+        "ganeti-noded",
+        "ganeti-confd",
+        "ganeti-wconfd",
+        "ganeti-rapi",
+        "ganeti-luxid",
+    )
     started += tuple(f"ganeti-{name}" for name in daemons if f"ganeti-{name}" not in started)
     farm = Farm(folder, installation, started)
     for part in ("sbin", "lib/tools", "lib/iallocators", "shims", "site"):
@@ -222,6 +229,8 @@ def _link_binaries(farm: Farm) -> None:
             target = farm.lib / part / program.name
             if program.is_file() and not target.exists():
                 target.symlink_to(program.resolve())
+    # A node that joins is checked for the versioned folder (lib/ssh.py, RunSshCmdWithStdin).
+    (farm.lib / farm.installation.series).symlink_to(farm.installation.lib)
     # Ganeti reaches the master IP through this script only; no option and no patch is needed.
     master_ip_setup = farm.lib / "tools" / "master-ip-setup"
     master_ip_setup.unlink(missing_ok=True)

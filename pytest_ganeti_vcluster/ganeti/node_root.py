@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Mapping
 
 from pytest_ganeti_vcluster.engines.base import NodeSite
 

@@ -54,10 +54,7 @@ def wait_ready(daemon: Daemon, node_name: str, node: NodeAddress, *, deadline: f
         else:
             return
         now = time.monotonic()
-        if daemon_pid(daemon, node.root) is None:
-            missing_since = missing_since or now
-        else:
-            missing_since = None
+        missing_since = missing_since or now if daemon_pid(daemon, node.root) is None else None
         gone = missing_since is not None and now - missing_since > _MISSING_GRACE
         if gone or now > deadline:
             log = daemon.log_path(node.root)

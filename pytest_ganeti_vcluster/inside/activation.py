@@ -1,9 +1,10 @@
 """Where every Python process of Ganeti in a virtual node enters."""
 
+from __future__ import annotations
+
 import os
 import runpy
 import sys
-from typing import List
 
 from . import adapting
 from .adaptations import ADAPTATIONS
@@ -31,7 +32,7 @@ def run(program: str) -> None:
     runpy.run_path(program, run_name="__main__")
 
 
-def _command_line() -> List[str]:
+def _command_line() -> list[str]:
     original = getattr(sys, "orig_argv", None)
     if original is not None:
         return list(original)

@@ -1,10 +1,13 @@
 """How a module of Ganeti is adapted: right after it was imported, in memory, or not at all."""
 
+from __future__ import annotations
+
 import importlib.abc
 import importlib.machinery
 import sys
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable
 
 from .place import Place
 
@@ -23,6 +26,7 @@ class Adaptation:
 
     def __init__(
         self,
+        *,
         name: str,
         module: str,
         targets: Sequence[str],
@@ -33,7 +37,7 @@ class Adaptation:
     ) -> None:
         self.name = name
         self.module = module
-        self.targets: Tuple[str, ...] = tuple(targets)
+        self.targets: tuple[str, ...] = tuple(targets)
         self.what = what
         self.why = why
         self.fits = fits
@@ -48,8 +52,8 @@ class Adaptation:
                     found = getattr(found, part)
                 except AttributeError:
                     raise AdaptationTargetMissing(
-                        "adaptation %r does not fit this Ganeti: %s has no %s (%s)"
-                        % (self.name, self.module, target, getattr(module, "__file__", "?"))
+                        f"adaptation {self.name!r} does not fit this Ganeti: {self.module} has no {target}"
+                        f" ({getattr(module, '__file__', '?')})"
                     ) from None
         self._apply(module, place)
 
@@ -62,8 +66,8 @@ class _AdaptingLoader(importlib.abc.Loader):
         self._adaptations = adaptations
         self._place = place
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
-        created: Optional[ModuleType] = self._loader.create_module(spec)
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        created: ModuleType | None = self._loader.create_module(spec)
         return created
 
     def exec_module(self, module: ModuleType) -> None:
@@ -80,13 +84,13 @@ class _AdaptingFinder(importlib.abc.MetaPathFinder):
 
     def __init__(self, adaptations: Sequence[Adaptation], place: Place) -> None:
         self._place = place
-        self._by_module: Dict[str, List[Adaptation]] = {}
+        self._by_module: dict[str, list[Adaptation]] = {}
         for adaptation in adaptations:
             self._by_module.setdefault(adaptation.module, []).append(adaptation)
 
     def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
-    ) -> Optional[importlib.machinery.ModuleSpec]:
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         wanted = self._by_module.get(fullname)
         if not wanted:
             return None

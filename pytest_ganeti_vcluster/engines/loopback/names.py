@@ -39,11 +39,11 @@ def passwd_text(home: Path) -> str:
     """Text of a passwd file in which root and all Ganeti users are the current user, living in `home`."""
     uid, gid = os.getuid(), os.getgid()
     lines = [f"{name}:x:{uid}:{gid}::{home}:/bin/bash" for name in GANETI_USERS]
-    for entry in pwd.getpwall():
-        if entry.pw_name not in GANETI_USERS and entry.pw_uid != uid:
-            lines.append(
-                f"{entry.pw_name}:x:{entry.pw_uid}:{entry.pw_gid}::{entry.pw_dir}:{entry.pw_shell or '/bin/false'}"
-            )
+    lines += [
+        f"{entry.pw_name}:x:{entry.pw_uid}:{entry.pw_gid}::{entry.pw_dir}:{entry.pw_shell or '/bin/false'}"
+        for entry in pwd.getpwall()
+        if entry.pw_name not in GANETI_USERS and entry.pw_uid != uid
+    ]
     if not any(line.startswith("sshd:") for line in lines):
         # sshd started by root insists on it; an ordinary user's does not ask.
         lines.append("sshd:x:65534:65534::/run/sshd:/bin/false")

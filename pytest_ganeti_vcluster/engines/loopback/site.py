@@ -41,7 +41,7 @@ class LoopbackSite:
         (self._folder / "group").write_text(names.group_text(), encoding="utf-8")
         self._hosts.set_many(
             {
-                cluster_name: (self.cluster_ip, cluster_name, cluster_name.split(".")[0]),
+                cluster_name: (self.cluster_ip, cluster_name, cluster_name.split(".", maxsplit=1)[0]),
                 **{
                     f"instance{number}.{DOMAIN}": (
                         lease.instance_ip(number),
@@ -86,7 +86,7 @@ class LoopbackSite:
     def node(self, name: str, index: int) -> NodeSite:
         """Make node number `index` known, and reachable by ssh once its root folder is there."""
         address = str(self._lease.node_ip(index))
-        short = name.split(".")[0]
+        short = name.split(".", maxsplit=1)[0]
         self._hosts.set_node(address, name, *([short] if short != name else []))
         site = NodeSite(name, index, address, self._root / name)
         if self._ssh.host_key.exists():
@@ -109,7 +109,7 @@ class LoopbackSite:
             return known
         self._extra_names += 1
         address = str(self._lease.instance_ip(READY_INSTANCE_NAMES + self._extra_names))
-        short = name.split(".")[0]
+        short = name.split(".", maxsplit=1)[0]
         self._hosts.set(
             address, name, *([short] if self._hosts.address(short) is None and short != name else [])
         )

@@ -10,8 +10,8 @@ from __future__ import annotations
 import shlex
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.errors import BootFailed, DaemonDied

@@ -1,6 +1,6 @@
 """Everything that is changed in Ganeti's Python. Kept as short as it can be; the docs list it, unit by unit."""
 
-from typing import Tuple
+from __future__ import annotations
 
 from ..adapting import Adaptation
 from . import (
@@ -15,7 +15,7 @@ from . import (
     ssh,
 )
 
-ADAPTATIONS: Tuple[Adaptation, ...] = (
+ADAPTATIONS: tuple[Adaptation, ...] = (
     *installation.ADAPTATIONS,
     *addresses.ADAPTATIONS,
     *console.ADAPTATIONS,

@@ -1,8 +1,10 @@
 """Loopback addresses that are to be taken for a network."""
 
+from __future__ import annotations
+
 import os
 import socket
-from typing import Any, Optional, Tuple
+from typing import Any
 
 from ..adapting import Adaptation
 from ..place import Place
@@ -20,7 +22,7 @@ def _truthful_ping(module: Any, place: Place) -> None:
         port: int,
         timeout: float = 10,
         live_port_needed: bool = False,
-        source: Optional[str] = None,
+        source: str | None = None,
     ) -> bool:
         if target.startswith("127.") and not live_port_needed:
             held = {"127.0.0.1", *place.addresses().values(), *place.master_addresses()}
@@ -33,7 +35,7 @@ def _truthful_ping(module: Any, place: Place) -> None:
     module.TcpPing = TcpPing
 
 
-def _lookup(name: str) -> Optional[Tuple[str, str]]:
+def _lookup(name: str) -> tuple[str, str] | None:
     """Return (canonical name, address) of a name in the cluster's hosts file."""
     with open(os.environ["NSS_WRAPPER_HOSTS"], encoding="utf-8") as stream:
         for line in stream:
@@ -48,7 +50,7 @@ def _closed_names(module: Any, place: Place) -> None:  # noqa: ARG001
     original_fqdn = Hostname.GetFqdn.__func__
     original_ip = Hostname.GetIP
 
-    def GetFqdn(cls: Any, hostname: Optional[str] = None) -> str:
+    def GetFqdn(cls: Any, hostname: str | None = None) -> str:
         if hostname is None or module.IPAddress.IsValid(hostname):
             fqdn: str = original_fqdn(cls, hostname)
             return fqdn
@@ -56,7 +58,7 @@ def _closed_names(module: Any, place: Place) -> None:  # noqa: ARG001
         name: str = cls.GetNormalizedName(found[0] if found else hostname)
         return name
 
-    def GetIP(hostname: str, family: Optional[int] = None) -> str:
+    def GetIP(hostname: str, family: int | None = None) -> str:
         if not module.IPAddress.IsValid(hostname) and _lookup(hostname) is None:
             raise module.errors.ResolverError(
                 hostname, socket.EAI_NONAME, "Name or service not known in this virtual cluster"

@@ -5,8 +5,10 @@ master's node root in it, so that all nodes write into the master's folder. Here
 would (/srv/ganeti/file-storage), and each node maps it below its own root at the last moment.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any, Optional
+from typing import Any
 
 from ..adapting import Adaptation
 from ..place import Place
@@ -52,8 +54,8 @@ def _disk_files(module: Any, place: Place) -> None:
         init_storage(self, *args, **kwargs)
         self.dev_path = place.localize(self.dev_path)
 
-    def CheckFileStoragePath(path: str, *args: Any, **kwargs: Any) -> Optional[str]:
-        problem: Optional[str] = check_path(path, *args, **kwargs)
+    def CheckFileStoragePath(path: str, *args: Any, **kwargs: Any) -> str | None:
+        problem: str | None = check_path(path, *args, **kwargs)
         local = place.localize(path)
         if problem and "not existing" in problem and os.path.isdir(local) and os.access(local, os.W_OK):
             return None

@@ -1,17 +1,19 @@
 """What a node tells of its memory, CPUs and disk."""
 
+from __future__ import annotations
+
 import json
-from typing import Any, Dict
+from typing import Any
 
 from ..adapting import Adaptation
 from ..place import Place
 
 
-def _reported(place: Place) -> Dict[str, int]:
-    """Return what this node is to report (memory and disk in MiB), as its NodeSpec said; empty for the machine's own."""
+def _reported(place: Place) -> dict[str, int]:
+    """Return what this node is to report, as its NodeSpec said (memory and disk in MiB); empty: the machine's own."""
     try:
         with open(place.below_node_root("/etc/vcluster-node.json"), encoding="utf-8") as stream:
-            found: Dict[str, int] = json.load(stream)
+            found: dict[str, int] = json.load(stream)
     except FileNotFoundError:
         return {}
     return found

@@ -10,9 +10,9 @@ from ..place import Place
 
 def _power_cycle(module: Any, place: Place) -> None:
     def LinuxPowercycle(cls: Any) -> None:  # noqa: ARG001
-        logging.info("power cycle of virtual node %s asked for", place.node_name)
+        logging.info("power cycle of virtual node %s asked for", place.node_name)  # noqa: LOG015  as Ganeti does
         with open(place.below_node_root("/var/run/vcluster-power-cycle"), "a", encoding="utf-8") as stream:
-            stream.write("%.6f\n" % time.time())
+            stream.write(f"{time.time():.6f}\n")
 
     module.BaseHypervisor.LinuxPowercycle = classmethod(LinuxPowercycle)
 

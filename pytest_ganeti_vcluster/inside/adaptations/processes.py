@@ -1,7 +1,10 @@
 """Descriptors and environment of processes."""
 
+from __future__ import annotations
+
 import os
-from typing import Any, Dict, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ..adapting import Adaptation
 from ..place import Place
@@ -20,7 +23,7 @@ _NODE_PREFIXES = ("NSS_WRAPPER_", "VCLUSTER_")
 def _spare_descriptors(module: Any, place: Place) -> None:  # noqa: ARG001
     original = module.CloseFDs
 
-    def CloseFDs(noclose_fds: Optional[Sequence[int]] = None) -> None:
+    def CloseFDs(noclose_fds: Sequence[int] | None = None) -> None:
         names = {
             os.environ.get(name) for name in ("NSS_WRAPPER_PASSWD", "NSS_WRAPPER_GROUP", "NSS_WRAPPER_HOSTS")
         }
@@ -39,8 +42,8 @@ def _spare_descriptors(module: Any, place: Place) -> None:  # noqa: ARG001
 def _command_environment(module: Any, place: Place) -> None:  # noqa: ARG001
     original = module._BuildCmdEnvironment
 
-    def _BuildCmdEnvironment(env: Optional[Dict[str, str]], reset: bool) -> Dict[str, str]:
-        result: Dict[str, str] = original(env, reset)
+    def _BuildCmdEnvironment(env: dict[str, str] | None, reset: bool) -> dict[str, str]:
+        result: dict[str, str] = original(env, reset)
         if reset:
             for name, value in os.environ.items():
                 if name in _NODE_VARIABLES or name.startswith(_NODE_PREFIXES):
@@ -63,7 +66,7 @@ ADAPTATIONS = (
         name="command-environment",
         module="ganeti.utils.process",
         targets=("_BuildCmdEnvironment",),
-        what="Hooks, restricted commands and OS scripts keep the few variables that say which virtual node they run on.",
+        what="Hooks, restricted commands and OS scripts keep the few variables that say which node they run on.",
         why="Ganeti starts them with an empty environment; they would act on the machine instead of the node.",
         apply=_command_environment,
     ),

@@ -1,0 +1,3 @@
+"""For all tests of this project."""
+
+pytest_plugins = ["pytester"]

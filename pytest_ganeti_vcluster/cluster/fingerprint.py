@@ -1,0 +1,147 @@
+"""Whether anything has changed in a cluster: its files, less what mere looking touches, and its processes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.errors import KeeperError
+from pytest_ganeti_vcluster.keeper.identity import read_stat
+
+#: Folders of a node in which queries leave traces.
+_VOLATILE_FOLDERS = ("var/log",)
+#: Seconds that what a finished boot still does in the background may take, and between two looks.
+_SETTLING = 10.0
+_PAUSE = 0.05
+#: Seconds that processes of a finished command may take to end.
+_GRACE = 2.0
+
+
+@attrs.frozen
+class Fingerprint:
+    """How a cluster's files and processes are at one moment.
+
+    `files`: by path below the cluster's root, what `lstat` says (and the target of a link); `processes`: pid and
+    start of each, and its name.
+    """
+
+    files: Mapping[str, tuple[object, ...]]
+    processes: Mapping[tuple[int, int], str]
+
+    @classmethod
+    def of(cls, cluster: VirtualCluster) -> Fingerprint:
+        """Take it now. Raises `KeeperError` for a cluster that has ended."""
+        files: dict[str, tuple[object, ...]] = {}
+        for folder in _folders(cluster.root):
+            files.update(_walk(folder, cluster.root))
+        processes = {}
+        for process in cluster.parts.keeper.processes():
+            now = read_stat(process.pid)
+            if now is not None and not now.is_zombie:
+                stopped = " (stopped)" if now.state in "tT" else ""
+                processes[process.pid, process.started] = process.name + stopped
+        return cls(files, processes)
+
+    @classmethod
+    def of_settled(cls, cluster: VirtualCluster) -> Fingerprint:
+        """Take it when two looks in a row have found the same."""
+        deadline = time.monotonic() + _SETTLING
+        last = cls.of(cluster)
+        while True:
+            time.sleep(_PAUSE)
+            now = cls.of(cluster)
+            if now == last or time.monotonic() > deadline:
+                return now
+            last = now
+
+    def changes(self, cluster: VirtualCluster) -> list[str]:
+        """Return, for people, what is different by now; empty where nothing is.
+
+        Processes that were not there before have a moment to end: a command may leave some that are about to.
+        """
+        deadline = time.monotonic() + _GRACE
+        while True:
+            try:
+                now = Fingerprint.of(cluster)
+            except KeeperError as error:
+                return [f"the cluster has ended: {error.message}"]
+            changes = [
+                *_file_changes(self.files, now.files),
+                *_process_changes(self.processes, now.processes),
+            ]
+            only_new = self.files == now.files and self.processes.keys() <= now.processes.keys()
+            if not changes or not only_new or time.monotonic() > deadline:
+                return changes
+            time.sleep(_PAUSE)
+
+
+def _folders(root: Path) -> list[Path]:
+    """Name the folders whose files count: node roots, what nodes share, and the engine's names."""
+    return [entry for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name != "farm"]
+
+
+def _walk(top: Path, root: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
+    volatile = {str(top / folder) for folder in _VOLATILE_FOLDERS}
+    waiting = [str(top)]
+    prefix = len(str(root)) + 1
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            # Removed while we looked, or closed to us: its own entry tells.
+            continue
+        for entry in entries:
+            if entry.path in volatile or _is_volatile(entry.name):
+                continue
+            try:
+                described = _describe(entry)
+            except FileNotFoundError:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            yield entry.path[prefix:], described
+
+
+def _is_volatile(name: str) -> bool:
+    return name.endswith((".lock", ".log"))
+
+
+def _describe(entry: os.DirEntry[str]) -> tuple[object, ...]:
+    found = entry.stat(follow_symlinks=False)
+    if stat.S_ISDIR(found.st_mode):
+        # Its times change with every temporary file.
+        return (found.st_mode,)
+    if stat.S_ISLNK(found.st_mode):
+        return (found.st_mode, os.readlink(entry.path))  # noqa: PTH115 - a DirEntry
+    return (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _file_changes(
+    before: Mapping[str, tuple[object, ...]], now: Mapping[str, tuple[object, ...]]
+) -> Iterator[str]:
+    for path in sorted(before.keys() | now.keys()):
+        if path not in now:
+            yield f"{path} was removed"
+        elif path not in before:
+            yield f"{path} is new"
+        elif before[path] != now[path]:
+            yield f"{path} was changed"
+
+
+def _process_changes(
+    before: Mapping[tuple[int, int], str], now: Mapping[tuple[int, int], str]
+) -> Iterator[str]:
+    for process in sorted(before.keys() | now.keys()):
+        if process not in now:
+            yield f"process {process[0]} ({before[process]}) has ended"
+        elif process not in before:
+            yield f"process {process[0]} ({now[process]}) is new"
+        elif before[process] != now[process]:
+            yield f"process {process[0]} ({before[process]}) became {now[process]}"
