@@ -20,7 +20,7 @@ _VOLATILE_FOLDERS = ("var/log",)
 _SETTLING = 10.0
 _PAUSE = 0.05
 #: Seconds that processes of a finished command may take to end.
-_GRACE = 2.0
+_GRACE = 1.0
 
 
 @attrs.frozen
@@ -36,7 +36,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, cluster: VirtualCluster) -> Fingerprint:
-        """Take it now. Raises `KeeperError` for a cluster that has ended."""
+        """Take it now. Raises `KeeperError` or `OSError` for a cluster that has ended."""
         files: dict[str, tuple[object, ...]] = {}
         for folder in _folders(cluster.root):
             files.update(_walk(folder, cluster.root))
@@ -69,13 +69,13 @@ class Fingerprint:
         while True:
             try:
                 now = Fingerprint.of(cluster)
-            except KeeperError as error:
-                return [f"the cluster has ended: {error.message}"]
+            except (KeeperError, OSError) as error:
+                return [f"the cluster has ended: {error}"]
             changes = [
                 *_file_changes(self.files, now.files),
                 *_process_changes(self.processes, now.processes),
             ]
-            only_new = self.files == now.files and self.processes.keys() <= now.processes.keys()
+            only_new = self.files == now.files and self.processes.items() <= now.processes.items()
             if not changes or not only_new or time.monotonic() > deadline:
                 return changes
             time.sleep(_PAUSE)
@@ -126,13 +126,14 @@ def _describe(entry: os.DirEntry[str]) -> tuple[object, ...]:
 def _file_changes(
     before: Mapping[str, tuple[object, ...]], now: Mapping[str, tuple[object, ...]]
 ) -> Iterator[str]:
-    for path in sorted(before.keys() | now.keys()):
-        if path not in now:
-            yield f"{path} was removed"
-        elif path not in before:
-            yield f"{path} is new"
-        elif before[path] != now[path]:
+    # New files first: a new job tells more than the lock table that it changed.
+    for path in sorted(now.keys() - before.keys()):
+        yield f"{path} is new"
+    for path in sorted(before.keys() & now.keys()):
+        if before[path] != now[path]:
             yield f"{path} was changed"
+    for path in sorted(before.keys() - now.keys()):
+        yield f"{path} was removed"
 
 
 def _process_changes(

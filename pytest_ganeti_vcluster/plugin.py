@@ -1,0 +1,95 @@
+"""The pytest plugin: hooks, options, fixtures. Thin: what is heavy is imported when a cluster is asked for.
+
+A run that uses no cluster imports of this package no more than the options, the errors and a few light modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_ganeti_vcluster.testing import options, state
+from pytest_ganeti_vcluster.testing.fixtures import (
+    _vcluster_clusters,
+    vcluster,
+    vcluster_factory,
+    vcluster_session,
+)
+from pytest_ganeti_vcluster.testing.summary import Summary
+
+__all__ = ["_vcluster_clusters", "vcluster", "vcluster_factory", "vcluster_session"]
+
+MARKER = (
+    "vcluster(nodes=3, ...): what the cluster of fixture `vcluster` is to be; the keywords are the fields of "
+    "ClusterSpec. Of markers on the test, its class and its module, the closest that gives a keyword decides on it."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register every option of the table, for the command line and the ini file."""
+    options.register(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options, once; `pytest.UsageError` names a bad value and the valid ones."""
+    config.addinivalue_line("markers", MARKER)
+    config.stash[state.SETTINGS] = options.read(config)
+    config.pluginmanager.register(Summary(config), "ganeti_vcluster_summary")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give an xdist worker the options as they were given here."""
+    node.workerinput[options.WORKER_INPUT] = options.given(node.config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Check the markers of all tests chosen, before anything starts; skip those that cannot run here."""
+    if any(state.asks_for_cluster(item) for item in items):
+        from pytest_ganeti_vcluster.testing import collection
+
+        collection.check(session, config.stash[state.SETTINGS], items)
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, start_path: Path, items: Sequence[pytest.Item]
+) -> list[str]:
+    """Tell which Ganeti, engine and addresses are used, in runs that use them."""
+    del start_path
+    if not any(state.uses_cluster(item) for item in items):
+        return []
+    from pytest_ganeti_vcluster.testing.header import header
+
+    return header(config.stash[state.SETTINGS])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember, for the clusters that are there already, where this test begins."""
+    clusters = item.config.stash.get(state.CLUSTERS, None)
+    if clusters is not None:
+        clusters.begin_test(item)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Tell in the report of a failed test what its clusters did meanwhile; after a test, take its cluster back."""
+    outcome = yield
+    clusters = item.config.stash.get(state.CLUSTERS, None)
+    if clusters is not None:
+        from pytest_ganeti_vcluster.testing import reports
+
+        reports.complete(outcome.get_result(), item, clusters)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close what is left; in a run that ended in order that is nothing."""
+    clusters = config.stash.get(state.CLUSTERS, None)
+    if clusters is not None:
+        clusters.close()

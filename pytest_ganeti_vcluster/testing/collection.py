@@ -1,0 +1,117 @@
+"""At collection: the spec of every test's cluster, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
+from pytest_ganeti_vcluster.engines.choice import choose_engine
+from pytest_ganeti_vcluster.errors import EngineUnavailable, SpecError
+from pytest_ganeti_vcluster.settings import Settings
+from pytest_ganeti_vcluster.testing import state
+
+_SPEC: pytest.StashKey[ClusterSpec] = pytest.StashKey()
+
+
+def default_spec(settings: Settings) -> ClusterSpec:
+    """Return the spec of a cluster of which nothing is said."""
+    return ClusterSpec.from_keywords({}, _defaults(settings))
+
+
+def factory_spec(settings: Settings, keywords: dict[str, Any]) -> ClusterSpec:
+    """Return the spec of the factory's keywords. Raises `SpecError`."""
+    return ClusterSpec.from_keywords(keywords, _defaults(settings))
+
+
+def spec_of(item: pytest.Item, settings: Settings) -> ClusterSpec:
+    """Return the spec of a test's cluster: its markers' keywords, closest first. Raises `SpecError`."""
+    spec = item.stash.get(_SPEC, None)
+    if spec is None:
+        spec = item.stash[_SPEC] = ClusterSpec.from_keywords(_marker_keywords(item), _defaults(settings))
+    return spec
+
+
+def check(session: pytest.Session, settings: Settings, items: list[pytest.Item]) -> None:
+    """Raise `pytest.UsageError` for impossible markers; mark what cannot run here as skipped, with the reason."""
+    reasons = SkipReasons(settings)
+    problems: list[tuple[pytest.Item, SpecError]] = []
+    for item in items:
+        if not state.asks_for_cluster(item):
+            continue
+        try:
+            spec = spec_of(item, settings)
+        except SpecError as error:
+            problems.append((item, error))
+            continue
+        reason = reasons.of_test(item, spec)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+    if problems:
+        _refuse(session, items, problems)
+
+
+class SkipReasons:
+    """Why clusters cannot be had in this run; each distinct question is answered once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engines: dict[tuple[str | None, frozenset[str]], str] = {}
+
+    def of_test(self, item: pytest.Item, spec: ClusterSpec) -> str:
+        """Return why a test cannot run, empty where it can."""
+        names = state.fixture_names(item)
+        specs = [spec] if "vcluster" in names else []
+        if "vcluster_session" in names:
+            specs.append(default_spec(self._settings))
+        return next((reason for reason in map(self.of_spec, specs) if reason), "")
+
+    def of_spec(self, spec: ClusterSpec) -> str:
+        """Return why a cluster of a spec is not built in this run, empty where it is."""
+        most = self._settings.max_nodes
+        if most is not None and len(spec.nodes) > most:
+            return f"asks for {len(spec.nodes)} nodes, and --vcluster-max-nodes allows {most}"
+        question = (spec.engine, spec.needs)
+        if question not in self._engines:
+            self._engines[question] = self._engine_reason(spec)
+        return self._engines[question]
+
+    def _engine_reason(self, spec: ClusterSpec) -> str:
+        try:
+            choose_engine(spec.engine, self._settings.engine, spec.needs)
+        except EngineUnavailable as error:
+            return f"{error.message}; {error.cure}" if error.cure else error.message
+        return ""
+
+
+def _defaults(settings: Settings) -> dict[str, Any]:
+    return {"nodes": settings.nodes}
+
+
+def _marker_keywords(item: pytest.Item) -> dict[str, Any]:
+    keywords: dict[str, Any] = {}
+    for mark in item.iter_markers(state.MARKER):
+        if mark.args:
+            raise SpecError(
+                f"marker vcluster takes keywords only, not {', '.join(map(repr, mark.args))}",
+                cure="write it as in @pytest.mark.vcluster(nodes=3)",
+            )
+        for name, value in mark.kwargs.items():
+            keywords.setdefault(name, value)
+    return keywords
+
+
+def _refuse(
+    session: pytest.Session, items: list[pytest.Item], problems: Sequence[tuple[pytest.Item, SpecError]]
+) -> None:
+    messages = [f"{item.nodeid}: {error}" for item, error in problems]
+    if not hasattr(session.config, "workerinput"):
+        raise pytest.UsageError("\n".join(messages))
+    # An exception here would look to pytest-xdist like a worker that crashed, and another one would be started
+    # in its place, and so on. So workers collect nothing, and say why.
+    for (item, _error), message in zip(problems, messages):
+        report = pytest.CollectReport(nodeid=item.nodeid, outcome="failed", longrepr=message, result=[])
+        session.config.hook.pytest_collectreport(report=report)
+    items.clear()

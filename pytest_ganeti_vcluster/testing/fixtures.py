@@ -1,0 +1,56 @@
+"""The fixtures. Their docstrings are what `pytest --fixtures` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+    from pytest_ganeti_vcluster.testing.clusters import ClusterFactory, SessionClusters
+
+
+@pytest.fixture(scope="session")
+def _vcluster_clusters(request: pytest.FixtureRequest) -> Iterator[SessionClusters]:
+    """All clusters of this process; closes what is left of them when the session ends."""
+    from pytest_ganeti_vcluster.testing.clusters import SessionClusters
+
+    clusters = SessionClusters.of(request.config)
+    yield clusters
+    clusters.close()
+
+
+@pytest.fixture
+def vcluster(request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters) -> VirtualCluster:
+    """A running Ganeti cluster (`VirtualCluster`), as clean as just built.
+
+    `@pytest.mark.vcluster(nodes=3, ...)` says what it is to be, in the fields of `ClusterSpec`. The next test of
+    the same spec gets the same cluster if nothing was changed in it, and a new one otherwise. What the daemons
+    logged meanwhile, and the jobs that failed, are in the report of a test that fails.
+    """
+    return _vcluster_clusters.for_test(request.node)
+
+
+@pytest.fixture(scope="session")
+def vcluster_session(_vcluster_clusters: SessionClusters) -> Iterator[VirtualCluster]:
+    """One running Ganeti cluster (`VirtualCluster`) of the default spec for all tests that ask for it.
+
+    It is never reset: what a test changes in it, later tests see. With pytest-xdist each worker has its own.
+    """
+    cluster = _vcluster_clusters.for_session()
+    yield cluster
+    _vcluster_clusters.end(cluster)
+
+
+@pytest.fixture(scope="session")
+def vcluster_factory(_vcluster_clusters: SessionClusters) -> Iterator[ClusterFactory]:
+    """Build clusters for fixtures of your own: `vcluster_factory(nodes=5, ...)` gives a `VirtualCluster`.
+
+    The keywords are the fields of `ClusterSpec`. A cluster is closed when the session ends, or earlier by its
+    `close()` or at the end of `with vcluster_factory(nodes=5) as cluster:`.
+    """
+    factory = _vcluster_clusters.factory()
+    yield factory
+    factory.close()

@@ -1,0 +1,34 @@
+"""What a run that uses clusters says of them at its start."""
+
+from __future__ import annotations
+
+from pytest_ganeti_vcluster.engines.choice import choose_engine, probe_loopback
+from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound
+from pytest_ganeti_vcluster.ganeti.installation import find_installation
+from pytest_ganeti_vcluster.settings import Settings
+
+
+def header(settings: Settings) -> list[str]:
+    """Return lines with the Ganeti and its origin, the engine and why it was chosen, and the pool of addresses.
+
+    Finding the Ganeti starts one process; call it only in runs that use a cluster.
+    """
+    return [f"vcluster: {_ganeti(settings)}; engine {_engine(settings)}; addresses of {settings.subnet}"]
+
+
+def _ganeti(settings: Settings) -> str:
+    try:
+        found = find_installation(settings)
+    except GanetiNotFound as error:
+        becomes = {"fail": "fail", "skip": "are skipped"}[settings.missing]
+        return f"{error.message.split('; looked at')[0]} (tests that ask for one {becomes}; {error.cure})"
+    return f"{found} in {found.prefix}"
+
+
+def _engine(settings: Settings) -> str:
+    try:
+        name = choose_engine(None, settings.engine, frozenset())
+    except EngineUnavailable as error:
+        return f"not there: {error.message}"
+    why = probe_loopback().reason if name == "loopback" else ""
+    return f"{name} ({'chosen' if settings.engine == 'auto' else 'asked for'}{': ' + why if why else ''})"

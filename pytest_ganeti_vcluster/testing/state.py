@@ -1,0 +1,39 @@
+"""What the plugin remembers of a run, in `config.stash`, and which tests it has to do with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.settings import Settings
+    from pytest_ganeti_vcluster.testing.clusters import SessionClusters
+
+#: The options as they were read.
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+#: The clusters of this process; there from the first test on that uses one.
+CLUSTERS: pytest.StashKey[SessionClusters] = pytest.StashKey()
+
+#: Key in an xdist worker's output of the header lines, which the controller cannot know.
+HEADER_OUTPUT = "vcluster_header"
+#: Attribute of a report with what the summary is to tell: so it gets from an xdist worker to its controller.
+NOTES = "vcluster_notes"
+
+MARKER = "vcluster"
+FIXTURES = frozenset({"vcluster", "vcluster_session", "vcluster_factory"})
+
+
+def fixture_names(item: pytest.Item) -> frozenset[str]:
+    """Name those of our fixtures that a test uses, directly or through other fixtures."""
+    return FIXTURES.intersection(getattr(item, "fixturenames", ()))
+
+
+def uses_cluster(item: pytest.Item) -> bool:
+    """Whether a test uses one of our fixtures."""
+    return bool(fixture_names(item))
+
+
+def asks_for_cluster(item: pytest.Item) -> bool:
+    """Whether a test uses one of our fixtures or has our marker."""
+    return uses_cluster(item) or item.get_closest_marker(MARKER) is not None
