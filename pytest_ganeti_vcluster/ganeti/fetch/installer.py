@@ -50,6 +50,7 @@ def install(
     report = report or Silence()
     if destination is not None:
         destination = destination.expanduser().absolute()
+        _check_destination(destination)
     if not force:
         present = _present(wanted, destination)
         if present is not None:
@@ -67,7 +68,6 @@ def install(
 
 def _present(wanted: str, destination: Path | None) -> GanetiInstallation | None:
     if destination is not None:
-        _check_destination(destination)
         prefixes = [destination]
     else:
         prefixes = [path for path in installations_folder().glob("*") if not path.name.startswith(".")]
@@ -81,11 +81,21 @@ def _present(wanted: str, destination: Path | None) -> GanetiInstallation | None
 
 
 def _check_destination(destination: Path) -> None:
-    if destination.exists() and not (destination / MANIFEST).is_file() and any(destination.iterdir()):
+    if not destination.exists() or _is_ours(destination):
+        return
+    if not destination.is_dir() or any(destination.iterdir()):
         raise UserError(
-            f"{destination} has something in it that is no installation made by `ganeti-vcluster install`",
+            f"{destination} has something in it that was not made by `ganeti-vcluster install`",
             cure="name another folder, or empty this one",
         )
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"python", "packages", "created"} <= set(manifest)
 
 
 def _install(wanted: str, destination: Path | None, report: Report) -> GanetiInstallation:
