@@ -15,6 +15,7 @@ from pytest_ganeti_vcluster.cli._options import with_settings
 from pytest_ganeti_vcluster.cluster.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.engines.loopback.lease import CLAIM_PORT
 from pytest_ganeti_vcluster.errors import GanetiError
 from pytest_ganeti_vcluster.keeper.leftovers import find_leftovers
 from pytest_ganeti_vcluster.settings import Settings
@@ -86,13 +87,20 @@ def command(*, settings: Settings) -> None:
             f"{len(cluster.nodes)} nodes up after {time.monotonic() - start:.1f} s.", highlight=False
         )
         _use(cluster, account)
-        token, lease = cluster.parts.keeper.record.token, cluster.parts.site.lease
+        keeper, lease = cluster.parts.keeper, cluster.parts.site.lease
+        token = keeper.record.token
+        known = [keeper.identity, *(process.identity for process in keeper.processes())]
         with account.step("Throw it away"):
             cluster.close()
     if settings.keep == "always":
         console.print(f"The cluster's folder is kept: {cluster.root}", highlight=False)
     else:
-        left = find_leftovers(cluster.root, token, [str(block.network_address) for block in lease.blocks])
+        left = find_leftovers(
+            cluster.root,
+            token=token,
+            known=known,
+            claims=[(str(block.network_address), CLAIM_PORT) for block in lease.blocks],
+        )
         if left:
             raise GanetiError("something of the cluster is left", seen="\n".join(left))
         console.print("Nothing is left: no process, no lease, no folder.", highlight=False)

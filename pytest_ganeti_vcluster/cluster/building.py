@@ -44,7 +44,7 @@ def build_cluster(spec: ClusterSpec, settings: Settings, tell: Tell = lambda _li
     longest = max(len(f"{node.name}.{DOMAIN}") for node in spec.nodes)
     preflight.check_boot(settings.root, node_name_length=longest, nodes=len(spec.nodes))
     token = secrets.token_hex(16)
-    with timeline.stage("keeper and lease"):
+    with timeline.stage("keeper"):
         root = create_root(settings.root)
         try:
             keeper = Keeper.start(root, token=token)
@@ -87,7 +87,7 @@ class _Builder:
         cluster_name = f"{self.spec.name}.{DOMAIN}"
         if self.settings.keep == "always":
             self.keeper.keep_root(True)
-        with self.timeline.stage("keeper and lease"):
+        with self.timeline.stage("lease of addresses"):
             lease = Lease.acquire(
                 self.keeper,
                 self.settings.subnet,
