@@ -36,6 +36,7 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 _TIMEOUT = 30.0
 _INSTALL = "run `ganeti-vcluster install`"
+_INSTALL_ANEW = "run `ganeti-vcluster install --force`"
 #: Length of the names that nodes get unless a spec says otherwise, up to node9999.vc.
 _NODE_NAME = len("node9999.vc")
 _FEW_ATTEMPTS = 4
@@ -63,7 +64,7 @@ def check_installations(settings: Settings) -> Iterator[Finding]:
         if one.installation is None:
             # Without any that works it has just been told.
             if chosen is not None and one.version:
-                yield Finding(subject, WARN, f"{one.where} cannot be used: {one.why}", _INSTALL + " --force")
+                yield Finding(subject, WARN, f"{one.where} cannot be used: {one.why}", _INSTALL_ANEW)
             continue
         used = ", to be used" if one.installation == chosen else ""
         yield Finding(subject, OK, f"{one.where} ({one.origin}{used}), with {one.installation.python}")
@@ -78,7 +79,7 @@ def check_binaries(settings: Settings) -> Iterator[Finding]:
     for name in ("ganeti-luxid", "ganeti-wconfd", "ganeti-confd"):
         failure = _failure([str(chosen.sbin / name), "--version"], environment)
         if failure:
-            yield Finding("daemons", FAIL, failure, _INSTALL + " --force")
+            yield Finding("daemons", FAIL, failure, _INSTALL_ANEW)
             return
     yield Finding("daemons", OK, "ganeti-luxid, ganeti-wconfd and ganeti-confd start")
 
@@ -106,14 +107,14 @@ def check_tools(settings: Settings) -> Iterator[Finding]:
     ip = chosen.ip if chosen else find_program("ip", prefixes)
     if ip is None:
         why = "is nowhere, and `gnt-cluster init` runs it"
-        yield Finding("ip", FAIL, why, f"{_INSTALL} --force, or have iproute2 installed")
+        yield Finding("ip", FAIL, why, f"{_INSTALL_ANEW}, or have iproute2 installed")
     else:
         yield Finding("ip", OK, str(ip))
     for name in ("socat", "openssl"):
         path = find_program(name, prefixes)
         if path is None:
             why = "is nowhere; instances cannot be exported or moved"
-            yield Finding(name, WARN, why, f"{_INSTALL} --force, or have {name} installed")
+            yield Finding(name, WARN, why, f"{_INSTALL_ANEW}, or have {name} installed")
         else:
             yield Finding(name, OK, str(path))
 
@@ -134,7 +135,7 @@ def check_names(settings: Settings) -> Iterator[Finding]:
         lookup = "import socket; assert socket.gethostbyname('doctor.vcluster.invalid') == '127.127.127.127'"
         failure = _failure([str(chosen.python), "-E", "-s", "-c", lookup], environment)
     if failure:
-        cure = _INSTALL + " --force; preloading must be allowed here (no static or hardened Python)"
+        cure = _INSTALL_ANEW + "; preloading must be allowed here (no static or hardened Python)"
         yield Finding("names", FAIL, f"nss_wrapper does not answer: {failure}", cure)
     else:
         yield Finding("names", OK, "nss_wrapper gives a process names of its own")

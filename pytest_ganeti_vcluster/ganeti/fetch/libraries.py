@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _NOT_FOUND = re.compile(r"^\s*(\S+) => not found", re.MULTILINE)
+_UNUSABLE = re.compile(r"error while loading shared libraries: ([^:\n]+): ")
 _TOO_OLD = re.compile(r"version `([^']+)' not found \(required by ([^)]+)\)")
 
 
@@ -42,7 +43,7 @@ def missing_libraries(programs: Iterable[Path], library_path: Sequence[Path]) ->
             check=False,
             env=environment,
         )
-        for name in _NOT_FOUND.findall(done.stdout):
+        for name in (*_NOT_FOUND.findall(done.stdout), *_UNUSABLE.findall(done.stderr + done.stdout)):
             missing.setdefault(name, program)
         for version, _needing in _TOO_OLD.findall(done.stderr + done.stdout):
             missing.setdefault(version, program)
