@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -58,14 +59,39 @@ def reap_stale(base: Path) -> list[Reaped]:
     Roots of living keepers, and roots that somebody is just making, are left alone. Any number of processes
     may reap at once.
     """
+    return [reaped for root in _folders(base) if (reaped := _reap(root)) is not None]
+
+
+def kept_roots(base: Path) -> list[Path]:
+    """Roots below `base` that were left on purpose: their keeper was told to, and has ended in order."""
+    return [root for root in _folders(base) if _is_kept(root)]
+
+
+def remove_kept(base: Path) -> list[Path]:
+    """Remove the kept roots below `base`, as far as that can be done; those that are gone."""
+    gone = []
+    for root in kept_roots(base):
+        with _locked(root) as ours:
+            # Looked at again, because another may just have removed it.
+            if ours and _is_kept(root) and remove_root(root):
+                gone.append(root)
+    return gone
+
+
+def _is_kept(root: Path) -> bool:
+    record = KeeperRecord.read(root)
+    return record is not None and record.ended
+
+
+def _folders(base: Path) -> list[Path]:
     try:
-        roots = sorted(entry for entry in base.iterdir() if entry.is_dir() and not entry.is_symlink())
+        return sorted(entry for entry in base.iterdir() if entry.is_dir() and not entry.is_symlink())
     except FileNotFoundError:
         return []
-    return [reaped for root in roots if (reaped := _reap(root)) is not None]
 
 
-def _reap(root: Path) -> Reaped | None:
+def _lock(root: Path) -> int | None:
+    """Take a root's lock: a descriptor to close; None where somebody has it, or the root is gone or not ours."""
     try:
         if root.stat().st_uid != os.geteuid():
             return None
@@ -75,12 +101,27 @@ def _reap(root: Path) -> Reaped | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Looked at only now that nobody else can be at it.
-        return _reap_locked(root)
     except BlockingIOError:
-        return None
-    finally:
         os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[bool]:
+    """Hold a root's lock meanwhile; whether we do."""
+    descriptor = _lock(root)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _reap(root: Path) -> Reaped | None:
+    with _locked(root) as ours:
+        # Looked at only now that nobody else can be at it.
+        return _reap_locked(root) if ours else None
 
 
 def _reap_locked(root: Path) -> Reaped | None:
