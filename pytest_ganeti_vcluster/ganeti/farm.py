@@ -134,18 +134,7 @@ class Farm:
 
 def search_path(folder: Path, installation: GanetiInstallation) -> str:
     """Value of PATH on a node: the farm, then what was fetched with Ganeti, then the machine."""
-    tools = {
-        tool.parent
-        for tool in (
-            installation.socat,
-            installation.start_stop_daemon,
-            installation.sshd,
-            installation.ssh,
-            installation.openssl,
-            installation.ip,
-        )
-        if tool is not None and str(tool.parent) not in SYSTEM_PATH
-    }
+    tools = {tool.parent for tool in installation.programs if str(tool.parent) not in SYSTEM_PATH}
     parts = (folder / "shims", folder / "sbin", *sorted(tools), *SYSTEM_PATH)
     return ":".join(map(str, parts))
 
