@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import Any
 
 import attrs
-from typing_extensions import Self
 
 from pytest_ganeti_vcluster.clients.jobs import Job, submit
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
+from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
+from pytest_ganeti_vcluster.cluster.instance_names import instance_names
 from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
@@ -69,7 +70,7 @@ class VirtualCluster:
     def __repr__(self) -> str:
         return f"<VirtualCluster {self.name} of {len(self._nodes)} nodes in {self.root}>"
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> VirtualCluster:  # noqa: PYI034  typing.Self comes with Python 3.11
         return self
 
     def __exit__(
@@ -184,8 +185,14 @@ class VirtualCluster:
         return self.master.run(*argv, check=check, stdin=stdin, timeout=timeout, env=env)
 
     def submit(self, op: Any | Sequence[Any]) -> Job:
-        """Submit one job of one opcode or of several, as dicts with an `OP_ID` or as Ganeti's own objects."""
-        return submit(lambda: self.luxi, op)
+        """Submit one job of one opcode or of several, as dicts with an `OP_ID` or as Ganeti's own objects.
+
+        Names that they give to instances are made known first (`add_name`).
+        """
+        ops = job_opcodes(op)
+        for name in instance_names(ops):
+            self.add_name(name)
+        return submit(lambda: self.luxi, ops)
 
     def jobs(self) -> list[Job]:
         """Return all jobs that the queue has, oldest first."""
@@ -294,7 +301,6 @@ class VirtualCluster:
         further `fields` are OP_INSTANCE_CREATE's. Raises `JobFailed`.
         """
         full = self.full_name(name or self._free_instance_name())
-        self.add_name(full)
         if disks is None:
             disks = [] if disk_template == "diskless" else [{"size": 16}]
         op: dict[str, Any] = {

@@ -77,7 +77,6 @@ class VirtualInstance:
     def rename(self, new_name: str, **fields: Any) -> None:
         """Rename it; it must be stopped. The name is made known first, and this object follows it."""
         full = self._cluster.full_name(new_name)
-        self._cluster.add_name(full)
         self._do("OP_INSTANCE_RENAME", new_name=full, **{"ip_check": False, "name_check": True, **fields})
         self.name = full
 
