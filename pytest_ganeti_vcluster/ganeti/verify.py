@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import attrs
 
-# `--error-codes` makes each line "LEVEL:CODE:TYPE:ITEM:MESSAGE" (lib/cmdlib/cluster/verify.py, _VerifyErrors._Error).
+# `--error-codes` makes each finding "  - LEVEL:CODE:TYPE:ITEM:MESSAGE" (lib/cmdlib/cluster/verify.py,
+# _VerifyErrors._ErrorMsgList); gnt-cluster writes the time before it, as before every message of a job.
 _LINE = re.compile(
-    r"^\s*-?\s*(?P<level>ERROR|WARNING):(?P<code>[A-Z0-9]+):(?P<kind>[a-z]*):(?P<item>[^:]*):(?P<text>.*)$"
+    r"(?:^|\s)- (?P<level>ERROR|WARNING):(?P<code>[A-Z0-9]+):(?P<kind>\w*):(?P<item>[^:]*):(?P<text>.*)$"
 )
 
 
@@ -18,7 +19,7 @@ class Problem:
     """One finding of `gnt-cluster verify`.
 
     `level` is "ERROR" or "WARNING", `code` Ganeti's error code (such as "ENODESSH"), `kind` what it is about
-    ("cluster", "node", "instance", ...), `item` its name, `message` the text.
+    ("cluster", "node", "instance", ...), `item` its name (empty for the cluster), `message` the text.
     """
 
     level: str
@@ -52,13 +53,11 @@ def parse_verify(output: str) -> list[Problem]:
     """Return the findings in the output of `gnt-cluster verify --error-codes`, in order, each once."""
     found: dict[Problem, None] = {}
     for line in output.splitlines():
-        match = _LINE.match(line)
+        match = _LINE.search(line)
         if match:
-            found[
-                Problem(
-                    match["level"], match["code"], match["kind"], match["item"].strip(), match["text"].strip()
-                )
-            ] = None
+            # Findings about the cluster as a whole have no item, which Ganeti writes as Python does.
+            item = "" if match["item"] == "None" else match["item"].strip()
+            found[Problem(match["level"], match["code"], match["kind"], item, match["text"].strip())] = None
     return list(found)
 
 
