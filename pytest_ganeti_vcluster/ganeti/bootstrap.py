@@ -15,6 +15,7 @@ from pytest_ganeti_vcluster.errors import AdaptationFailed, BootFailed, CommandF
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult, NodeShell
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NodeAddress
 from pytest_ganeti_vcluster.ganeti.farm import Farm
+from pytest_ganeti_vcluster.ganeti.node_root import BRIDGES
 from pytest_ganeti_vcluster.ganeti.readiness import log_tail, wait_ready
 
 # Bounds wide enough for any instance that a test can think of; upstream's vcluster-setup prints the same.
@@ -101,8 +102,7 @@ class Bootstrap:
             "--ssh-key-type=rsa",
             "--enabled-hypervisors=fake",
             f"--enabled-disk-templates={','.join(disk_templates)}",
-            # A bridge would have to be there; routed NICs need nothing of the machine.
-            "--nic-parameters=mode=routed,link=main",
+            f"--nic-parameters=mode=bridged,link={BRIDGES[0]}",
             f"--node-parameters=ssh_port={self._ssh_port}",
             f"--ipolicy-bounds-specs={_IPOLICY}",
             *options,

@@ -44,6 +44,9 @@ MOND_ARGS='-b {ip}'
 METAD_ARGS='-b {ip} -p {metad_port}'
 """
 
+#: Bridges that a node says it has (inside/adaptations/bridges.py); the first is where NICs go by default.
+BRIDGES = ("br0", "br1")
+
 _FILE_STORAGE_PATHS = "/srv/ganeti/file-storage\n/srv/ganeti/shared-file-storage\n"
 
 _COMMAND = """\
@@ -88,6 +91,7 @@ def make_node_root(
         _DEFAULTS.format(ip=node.ip, metad_port=METAD_PORT), encoding="utf-8"
     )
     (root / "etc/ganeti/file-storage-paths").write_text(_FILE_STORAGE_PATHS, encoding="utf-8")
+    (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
     if report:
         (root / "etc/vcluster-node.json").write_text(json.dumps(dict(report)), encoding="utf-8")
     _set_up_ssh(root, host_key, admin_key, ssh_port)

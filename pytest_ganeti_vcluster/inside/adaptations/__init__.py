@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..adapting import Adaptation
 from . import (
     addresses,
+    bridges,
     console,
     file_storage,
     installation,
@@ -18,6 +19,7 @@ from . import (
 ADAPTATIONS: tuple[Adaptation, ...] = (
     *installation.ADAPTATIONS,
     *addresses.ADAPTATIONS,
+    *bridges.ADAPTATIONS,
     *console.ADAPTATIONS,
     *file_storage.ADAPTATIONS,
     *node_report.ADAPTATIONS,
