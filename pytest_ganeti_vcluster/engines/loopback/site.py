@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_ganeti_vcluster.engines.base import NodeSite, SiteTools
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
+from pytest_ganeti_vcluster.errors import SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 
 DOMAIN = "vc"
@@ -107,8 +108,14 @@ class LoopbackSite:
         known = self._hosts.address(name)
         if known is not None:
             return known
+        try:
+            address = str(self._lease.instance_ip(READY_INSTANCE_NAMES + self._extra_names + 1))
+        except SpecError as error:
+            raise SpecError(
+                f"no address is left for the name {name!r}: {self._extra_names} names were added already",
+                cure=f"use names again, or instance1 to instance{READY_INSTANCE_NAMES}, which are there anyway",
+            ) from error
         self._extra_names += 1
-        address = str(self._lease.instance_ip(READY_INSTANCE_NAMES + self._extra_names))
         short = name.split(".", maxsplit=1)[0]
         self._hosts.set(
             address, name, *([short] if self._hosts.address(short) is None and short != name else [])

@@ -61,7 +61,10 @@ def _closed_names(module: Any, place: Place) -> None:  # noqa: ARG001
     def GetIP(hostname: str, family: int | None = None) -> str:
         if not module.IPAddress.IsValid(hostname) and _lookup(hostname) is None:
             raise module.errors.ResolverError(
-                hostname, socket.EAI_NONAME, "Name or service not known in this virtual cluster"
+                hostname,
+                socket.EAI_NONAME,
+                "this virtual cluster does not know the name, and no name server is asked;"
+                " VirtualCluster.add_name() makes it known",
             )
         address: str = original_ip(hostname, family=family)
         return address
