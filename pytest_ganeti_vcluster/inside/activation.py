@@ -15,10 +15,29 @@ from .place import Place
 _JOB_PROGRAM = "/ganeti/jqueue/exec.py"
 
 
+#: Names of adaptations, with commas between, that a process is to do without. It is there for the tests that show
+#: what each adaptation is good for, and for nothing else: a cluster is not usable without any of them.
+WITHOUT = "VCLUSTER_WITHOUT"
+
+#: As root, nothing may run without these.
+_INDISPENSABLE = frozenset({"power-cycle"})
+
+
+def wanted() -> list[adapting.Adaptation]:
+    """Return the adaptations to apply: all, less what the environment leaves out. ValueError for a wrong name there."""
+    left_out = {name for name in os.environ.get(WITHOUT, "").split(",") if name}
+    unknown = left_out - {one.name for one in ADAPTATIONS}
+    if unknown:
+        raise ValueError(f"{WITHOUT}: there is no adaptation {', '.join(sorted(unknown))}")
+    if os.getuid() == 0 and left_out & _INDISPENSABLE:
+        raise ValueError(f"{WITHOUT}: root must not leave out {', '.join(sorted(_INDISPENSABLE))}")
+    return [one for one in ADAPTATIONS if one.name not in left_out]
+
+
 def activate() -> None:
     """Adapt Ganeti's modules in this process. Nothing is imported of Ganeti yet."""
     if not any(type(finder).__name__ == "_AdaptingFinder" for finder in sys.meta_path):
-        adapting.install(ADAPTATIONS, Place.current())
+        adapting.install(wanted(), Place.current())
 
 
 def run(program: str) -> None:
