@@ -120,18 +120,23 @@ class ClusterSpec:
     """
 
     nodes: tuple[NodeSpec, ...] = attrs.field(default=3, converter=_nodes)
-    disk_templates: tuple[str, ...] = ("diskless", "file")
-    daemons: tuple[str, ...] = ("confd",)
+    disk_templates: tuple[str, ...] = attrs.field(
+        default=("diskless", "file"), converter=lambda value: _texts("disk_templates", value)
+    )
+    daemons: tuple[str, ...] = attrs.field(
+        default=("confd",), converter=lambda value: _texts("daemons", value)
+    )
     engine: str | None = None
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[str] = attrs.field(
+        default=frozenset(), converter=lambda value: frozenset(_texts("needs", value))
+    )
     ganeti: str | None = None
-    init_options: tuple[str, ...] = ()
+    init_options: tuple[str, ...] = attrs.field(
+        default=(), converter=lambda value: _texts("init_options", value)
+    )
     name: str = "cluster"
 
     def __attrs_post_init__(self) -> None:
-        for field in ("disk_templates", "daemons", "init_options"):
-            object.__setattr__(self, field, _texts(field, getattr(self, field)))
-        object.__setattr__(self, "needs", frozenset(_texts("needs", self.needs)))
         _check_choices("disk_templates", self.disk_templates, DISK_TEMPLATES)
         if not self.disk_templates:
             raise _bad("disk_templates", (), "one or more of " + ", ".join(DISK_TEMPLATES))
