@@ -193,10 +193,17 @@ def _stub(farm: Farm, template: str, program: Path | None = None) -> str:
     )
 
 
+def _is_script(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(2) == b"#!"
+
+
 def _write_python_stubs(farm: Farm) -> None:
     # A stub's file name becomes the name of the process, which start-stop-daemon checks.
     for program in sorted(farm.installation.share.iterdir()):
-        if not program.is_file() or program.open("rb").read(2) != b"#!":
+        if not _is_script(program):
             continue
         _put(farm.lib / program.name, _stub(farm, _STUB, program))
         if program.name.startswith(("gnt-", "ganeti-")):
