@@ -1,1 +1,1 @@
-
+"""How a virtual node gets its address, name, files and processes."""
