@@ -1,0 +1,55 @@
+"""Every test run has a root folder for clusters of its own, and is checked for what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_ganeti_vcluster.settings import cache_folder
+from tests.leaks import Held, cluster_processes, folders, settle
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    # Before the plugin reads its options. Each xdist worker has its own root, so that it sees its own leaks only;
+    # short, because Unix socket paths are.
+    root = Path(tempfile.gettempdir(), f"vct-{secrets.token_hex(4)}")
+    os.environ["VCLUSTER_ROOT"] = str(root)
+    # Inner runs of pytester have another HOME, and use the same installations and locks nevertheless.
+    os.environ["XDG_CACHE_HOME"] = str(cache_folder().parent)
+
+
+@pytest.fixture(scope="session")
+def clusters_root() -> Path:
+    """The folder in which this process's clusters, and those of its inner test runs, live."""
+    return Path(os.environ["VCLUSTER_ROOT"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives_the_session(clusters_root: Path) -> Iterator[None]:
+    # Set up before every other fixture, so torn down after them all.
+    before = Held.now(clusters_root)
+    yield
+    processes = settle(lambda: cluster_processes(clusters_root))
+    left = settle(lambda: folders(clusters_root))
+    held = settle(lambda: before.grown(clusters_root), timeout=1.0)
+    assert not processes, "processes of clusters, and their leases, outlive the tests:\n" + "\n".join(
+        processes
+    )
+    assert not left, f"folders of clusters are left in {clusters_root}: {sorted(left)}"
+    assert not held, "left open by the tests:\n" + "\n".join(held)
+    shutil.rmtree(clusters_root, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_outlives_the_test(clusters_root: Path) -> Iterator[None]:
+    before = Held.now(clusters_root)
+    yield
+    held = settle(lambda: before.grown(clusters_root), timeout=1.0)
+    assert not held, "left open by this test:\n" + "\n".join(held)
