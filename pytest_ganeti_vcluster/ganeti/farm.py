@@ -214,11 +214,6 @@ def _write_python_stubs(farm: Farm) -> None:
     _put(farm.check, _stub(farm, _CHECK))
 
 
-def _is_script(program: Path) -> bool:
-    with program.open("rb") as file:
-        return file.read(2) == b"#!"
-
-
 def _link_binaries(farm: Farm) -> None:
     for folder in (farm.installation.sbin, farm.installation.bin):
         for program in folder.iterdir():
