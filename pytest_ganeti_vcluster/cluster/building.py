@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
+from pathlib import Path
 from typing import Callable
 
 import attrs
@@ -15,6 +17,7 @@ from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
+from pytest_ganeti_vcluster.errors import DiskFull, MachineError, VClusterError
 from pytest_ganeti_vcluster.ganeti import preflight
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Bootstrap, Timeline
 from pytest_ganeti_vcluster.ganeti.farm import build_farm
@@ -22,11 +25,14 @@ from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess, make_rapi_access
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.folder import remove_root
-from pytest_ganeti_vcluster.keeper.record import create_root
+from pytest_ganeti_vcluster.keeper.record import as_disk_full, create_root
 from pytest_ganeti_vcluster.settings import Settings, cache_folder
 
 #: Called with one line for people as each stage of a boot begins.
 Tell = Callable[[str], None]
+
+#: With less than this left, writes fail.
+_FULL_BYTES = 128_000
 
 #: Nodes that may become master later have an address in the RAPI certificate from the start.
 _SPARE_NODES = 16
@@ -62,11 +68,44 @@ def build_cluster(spec: ClusterSpec, settings: Settings, tell: Tell = lambda _li
             tell=tell,
             deadline=time.monotonic() + settings.timeout,
         ).build()
-    except BaseException:
-        if settings.keep == "always":
-            keeper.keep_root(True)
+    except BaseException as error:
+        # Looked at before the folder goes.
+        better = _better_error(error, root)
         keeper.stop()
+        if better is not None:
+            raise better from error
         raise
+
+
+def _better_error(error: BaseException, root: Path) -> VClusterError | None:
+    """Say what is behind an error, where it does not say so itself: a full disk shows in a hundred ways."""
+    if isinstance(error, OSError) and (disk_full := as_disk_full(error, root)):
+        return disk_full
+    if isinstance(error, (OSError, VClusterError)) and not isinstance(error, DiskFull):
+        room = _room(root)
+        if room is not None and _is_full(room):
+            return DiskFull(
+                f"the disk with {root} is full, and the cluster did not come up",
+                seen=str(error),
+                cure="make room there, or choose another root folder (--vcluster-root)",
+            )
+    if isinstance(error, OSError):
+        return MachineError(
+            f"could not build a cluster in {root}: {error}", cure="run `ganeti-vcluster doctor`"
+        )
+    return None
+
+
+def _room(root: Path) -> os.statvfs_result | None:
+    try:
+        return os.statvfs(root)
+    except OSError:
+        # The keeper was killed, and its guardian has removed the root.
+        return None
+
+
+def _is_full(room: os.statvfs_result) -> bool:
+    return room.f_bavail * room.f_frsize < _FULL_BYTES or bool(room.f_files and not room.f_favail)
 
 
 @attrs.frozen(kw_only=True)
