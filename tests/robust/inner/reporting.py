@@ -1,0 +1,46 @@
+"""The conftest.py of an inner run: tells the outer test, through a named pipe, what the run is at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.ganeti.bootstrap import Timeline
+
+_stage = Timeline.stage
+_close = VirtualCluster.close
+
+
+def tell(*words: object) -> None:
+    line = "\t".join(map(str, words)) + "\n"
+    # Opened for each line: what the run starts inherits nothing, and short writes to a pipe are whole.
+    with Path(os.environ["INNER_REPORTS"]).open("a", encoding="utf-8") as pipe:
+        pipe.write(line)
+
+
+def stage(self: Timeline, name: str) -> contextlib.AbstractContextManager[None]:
+    tell("stage", name)
+    return _stage(self, name)
+
+
+def close(self: VirtualCluster) -> None:
+    tell("closing", self.root)
+    _close(self)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Timeline, "stage", stage)
+    patch.setattr(VirtualCluster, "close", close)
+    config.add_cleanup(patch.undo)
+
+
+@pytest.fixture
+def report() -> Callable[..., None]:
+    """Tells the outer test something."""
+    return tell
