@@ -22,7 +22,7 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
-from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout
+from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout, SpecError
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Bootstrap, Stage
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
@@ -228,25 +228,36 @@ class VirtualCluster:
         group: str = "default",
         master_candidate: bool = True,
     ) -> VirtualNode:
-        """Make a node and join it (`gnt-node add`, over ssh); fields as in `NodeSpec`."""
+        """Make a node and join it (`gnt-node add`, over ssh); fields as in `NodeSpec`. A new group is made, too.
+
+        Raises `SpecError` for a name that is taken, `BootFailed` where the join fails; then nothing of it is left.
+        """
         spec = NodeSpec(
-            name=name or f"node{self._next_index}",
+            name=name or self._free_node_name(),
             memory=memory,
             cpus=cpus,
             disk=disk,
             group=group,
             master_candidate=master_candidate,
         )
+        if self.parts.site.knows(self.full_name(str(spec.name))):
+            raise SpecError(
+                f"name={spec.name!r} is not possible: {self.name} has the name already",
+                cure="give another, or none: the next free one is found",
+            )
         index, self._next_index = self._next_index, self._next_index + 1
-        boot_node = self.parts.node_maker.make(spec, index)
+        master = self.master.boot_node
         bootstrap = self.parts.bootstrap.until(time.monotonic() + self.parts.settings.timeout)
+        if group not in self.luxi.query("group", ["name"]).column("name"):
+            bootstrap.add_group(master, group)
+        boot_node = self.parts.node_maker.make(spec, index)
         try:
             self.parts.access.write_users(boot_node.site.root)
-            master = self.master.boot_node
             bootstrap.add(master, boot_node)
             bootstrap.wait_ready(boot_node, master)
         except BaseException:
-            self.parts.node_maker.remove(boot_node.site)
+            self.master.run("gnt-node", "remove", boot_node.site.name, check=False, timeout=TIMEOUT)
+            self._take_away(boot_node)
             raise
         node = VirtualNode(self, boot_node, index)
         self._nodes.append(node)
@@ -256,9 +267,13 @@ class VirtualCluster:
         """Take a node out of the cluster (`gnt-node remove`), end what still runs on it and delete its root."""
         gone = self.node(node) if isinstance(node, str) else node
         self.run("gnt-node", "remove", gone.name)
-        gone.run(str(self.parts.farm.daemon_util), "stop-all", check=False)
         self._nodes.remove(gone)
-        self.parts.node_maker.remove(gone.boot_node.site)
+        self._take_away(gone.boot_node)
+
+    def _take_away(self, node: BootNode) -> None:
+        """End what runs on a node that Ganeti does not know any more, and delete its root."""
+        node.shell.run(str(self.parts.farm.daemon_util), "stop-all", check=False, timeout=TIMEOUT)
+        self.parts.node_maker.remove(node.site)
 
     @property
     def default_iallocator(self) -> str:
@@ -365,6 +380,12 @@ class VirtualCluster:
 
     def _node_name(self, node: VirtualNode | str) -> str:
         return self.node(node).name if isinstance(node, str) else node.name
+
+    def _free_node_name(self) -> str:
+        number = self._next_index
+        while self.parts.site.knows(self.full_name(f"node{number}")):
+            number += 1
+        return f"node{number}"
 
     def _free_instance_name(self) -> str:
         taken = {instance.name for instance in self.instances}

@@ -11,8 +11,9 @@ from typing import Callable
 
 import attrs
 
-from pytest_ganeti_vcluster.clients.confd import ConfdClient
+from pytest_ganeti_vcluster.clients.confd import REQ_PING, ConfdClient
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
+from pytest_ganeti_vcluster.errors import GanetiError
 
 #: Ports, from Ganeti's src/Ganeti/Constants.hs (daemonsPorts).
 NODED_PORT = 1811
@@ -104,8 +105,13 @@ def _ask_wconfd(node: NodeAddress) -> None:
 
 def _ask_confd(node: NodeAddress) -> None:
     key = node.path("var/lib/ganeti/hmac.key").read_bytes()
-    if not ConfdClient(key, node.ip, CONFD_PORT).ping(timeout=1.0):
-        raise ConnectionError("confd does not answer a ping")
+    try:
+        reply = ConfdClient(key, node.ip, CONFD_PORT).query(REQ_PING, "", timeout=1.0)
+    except GanetiError as error:
+        raise ConnectionError("confd does not answer a ping") from error
+    # Only master candidates have a configuration to serve; elsewhere confd runs as well, and answers with an error.
+    if not reply.ok and node.path("var/lib/ganeti/config.data").exists():
+        raise ConnectionError(f"confd answers a ping with {reply.answer!r}")
 
 
 @attrs.frozen

@@ -103,6 +103,10 @@ class LoopbackSite:
         if address is not None:
             self._ssh.detach(address)
 
+    def knows(self, name: str) -> bool:
+        """Whether a name is known, a node's or any other."""
+        return self._hosts.address(name) is not None
+
     def add_name(self, name: str) -> str:
         """Make a further name known and return its address; the same if it is known."""
         known = self._hosts.address(name)
