@@ -211,10 +211,10 @@ def test_arguments_that_are_no_json(path: Path) -> None:
 
 def test_client_and_errors_survive_pickling(path: Path) -> None:
     one = client(path)
-    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301
+    assert pickle.loads(pickle.dumps(one)) == one
     with pytest.raises(LuxiUnreachable) as caught:
         one.query_cluster_info()
-    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+    again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), str(again), again.taken) == (LuxiUnreachable, str(caught.value), False)
 
 
