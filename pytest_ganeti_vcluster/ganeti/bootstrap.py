@@ -16,7 +16,7 @@ from pytest_ganeti_vcluster.ganeti.commands import CommandResult, NodeShell
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NodeAddress
 from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.node_root import BRIDGES
-from pytest_ganeti_vcluster.ganeti.readiness import log_tail, wait_ready
+from pytest_ganeti_vcluster.ganeti.readiness import DaemonWatch, log_tail, wait_ready
 
 # Bounds wide enough for any instance that a test can think of; upstream's vcluster-setup prints the same.
 _IPOLICY = (
@@ -122,6 +122,7 @@ class Bootstrap:
             f"--master-capable={'yes' if node.master_candidate else 'no'}",
             node.site.name,
             what=f"add {node.site.name}",
+            also=[node],
         )
         self.start_optional(node)
 
@@ -169,12 +170,14 @@ class Bootstrap:
         for name in names:
             wait_ready(DAEMONS[name], node.site.name, address, deadline=self._deadline)
 
-    def _run(self, node: BootNode, *argv: str, what: str) -> CommandResult:
+    def _run(self, node: BootNode, *argv: str, what: str, also: Sequence[BootNode] = ()) -> CommandResult:
+        """Run a command on a node; fail at once when a daemon there, or on the nodes `also`, ends meanwhile."""
+        watch = DaemonWatch([(one.site.name, one.site.root) for one in (node, *also)])
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise BootFailed(f"no time left to {what}", cure="give more with --vcluster-timeout")
         try:
-            return node.shell.run(*argv, timeout=left)
+            return node.shell.run(*argv, timeout=left, watch=watch.look)
         except CommandFailed as error:
             raise BootFailed(
                 f"could not {what}: {error.message}",

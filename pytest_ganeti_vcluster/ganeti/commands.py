@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Callable
 
 import attrs
 
@@ -62,11 +63,13 @@ class NodeShell:
         stdin: str | None = None,
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> CommandResult:
         """Run `argv` in the node's root user's home; return when it ends.
 
-        `stdin` is its input (none without), `timeout` in seconds (none without), `env` adds variables. Raises
-        `CommandFailed` where `check` is true and the status is not 0 or the time is over.
+        `stdin` is its input (none without), `timeout` in seconds (none without), `env` adds variables; `watch`
+        is called again and again meanwhile, and what it raises ends the command. Raises `CommandFailed` where
+        `check` is true and the status is not 0 or the time is over.
         """
         outcome = self.keeper.run(
             list(argv),
@@ -74,6 +77,7 @@ class NodeShell:
             cwd=self.root / "root",
             stdin=None if stdin is None else stdin.encode(),
             timeout=timeout,
+            watch=watch,
         )
         result = CommandResult(
             argv=tuple(argv),

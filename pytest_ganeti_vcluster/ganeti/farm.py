@@ -233,6 +233,16 @@ def _link_binaries(farm: Farm) -> None:
     _put(master_ip_setup, _MASTER_IP_SETUP)
 
 
+_STARTED = """\
+    local started=$?
+    if [[ $started == 0 ]] && ! kill -0 $(cat $pidfile 2>/dev/null) 2>/dev/null; then
+      echo "$name has ended as soon as it had started" >&2
+      return 1
+    fi
+    return $started
+"""
+
+
 #: Edits of daemon-util: (name, pattern, replacement). Each must fit exactly once or more, or the boot fails.
 def _daemon_util_edits(farm: Farm) -> Mapping[str, tuple[str, str]]:
     daemons = " ".join(shlex.quote(name) for name in farm.daemons)
@@ -244,6 +254,12 @@ def _daemon_util_edits(farm: Farm) -> Mapping[str, tuple[str, str]]:
         "daemons": (r"(?s)\nDAEMONS=\(.*?\)", f"\nDAEMONS=( {daemons} )"),
         "mond": (r'\[\[ "?\w+"? == True \]\]', "false"),
         "systemd": (r"(?m)^use_systemctl\(\) \{$", "use_systemctl() {\n  return 1"),
+        # When a daemon's start returns, its pid file is there (lib/daemon.py, src/Ganeti/Daemon.hs); without this,
+        # one that has ended at once is waited for until Ganeti's own time-outs are over.
+        "started": (
+            r'(?s)(\n +start-stop-daemon --start .*?-- \$args "\$@"\n)',
+            r"\1" + _STARTED,
+        ),
         # It would restart the machine's sshd; the nodes' one reads its keys at each login.
         "ssh": (r"(?m)^reload_ssh_keys\(\) \{$", "reload_ssh_keys() {\n  return 0"),
     }

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import psutil
 
 from pytest_ganeti_vcluster.errors import DaemonDied, LuxiError
-from pytest_ganeti_vcluster.ganeti.daemons import NOT_READY, Daemon, NodeAddress
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY, Daemon, NodeAddress
 
 #: A daemon whose pid file is not there, or names a dead process, for this long after it was started has ended.
 _MISSING_GRACE = 2.0
+
+#: Seconds in which a daemon that is being restarted is back.
+_RESTART_GRACE = 1.0
 
 
 def log_tail(path: Path, lines: int = 25) -> str:
@@ -57,12 +62,40 @@ def wait_ready(daemon: Daemon, node_name: str, node: NodeAddress, *, deadline: f
         missing_since = missing_since or now if daemon_pid(daemon, node.root) is None else None
         gone = missing_since is not None and now - missing_since > _MISSING_GRACE
         if gone or now > deadline:
-            log = daemon.log_path(node.root)
             what = "has ended" if gone else "did not answer in time"
-            raise DaemonDied(
-                f"{daemon.program} on {node_name} {what} ({problem})",
-                seen=f"end of {log}:\n{log_tail(log)}",
-                cure="the log above tells why; `ganeti-vcluster doctor` checks what the machine lacks",
-            )
+            raise _died(daemon, node_name, node.root, f"{what} ({problem})")
         time.sleep(pause)
         pause = min(0.2, pause * 1.5)
+
+
+def _died(daemon: Daemon, node_name: str, root: Path, what: str) -> DaemonDied:
+    log = daemon.log_path(root)
+    return DaemonDied(
+        f"{daemon.program} on {node_name} {what}",
+        seen=f"end of {log}:\n{log_tail(log)}",
+        cure="the log above tells why; `ganeti-vcluster doctor` checks what the machine lacks",
+    )
+
+
+@attrs.define
+class DaemonWatch:
+    """An eye on the daemons of some nodes (name and root) while a command of Ganeti's waits for them.
+
+    Ganeti itself would wait for minutes, or for ever, for a daemon that has died after its start.
+    """
+
+    nodes: Sequence[tuple[str, Path]]
+    _seen: set[tuple[str, str]] = attrs.field(factory=set)
+    _missing: dict[tuple[str, str], float] = attrs.field(factory=dict)
+
+    def look(self) -> None:
+        """Raise `DaemonDied` when a daemon that ran at an earlier look has ended and is not started again."""
+        now = time.monotonic()
+        for name, root in self.nodes:
+            for daemon in DAEMONS.values():
+                key = (name, daemon.name)
+                if daemon_pid(daemon, root) is not None:
+                    self._seen.add(key)
+                    self._missing.pop(key, None)
+                elif key in self._seen and now - self._missing.setdefault(key, now) > _RESTART_GRACE:
+                    raise _died(daemon, name, root, "has ended")

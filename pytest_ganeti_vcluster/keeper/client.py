@@ -5,25 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import attrs
 
-import pytest_ganeti_vcluster
 from pytest_ganeti_vcluster.errors import KeeperError
+from pytest_ganeti_vcluster.keeper.asking import accepted, connect, exchange, launch
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.processes import ProcessInfo
 from pytest_ganeti_vcluster.keeper.protocol import Channel, ProtocolError
 from pytest_ganeti_vcluster.keeper.record import (
-    KEEPER_LOG,
-    KEEPER_SOCKET,
     TOKEN_VARIABLE,
     KeeperRecord,
     as_disk_full,
@@ -118,7 +114,7 @@ class Keeper:
         channel = Channel(ours)
         try:
             with theirs:
-                _launch(root, theirs, {**os.environ, **(environment or {}), TOKEN_VARIABLE: token}, timeout)
+                launch(root, theirs, {**os.environ, **(environment or {}), TOKEN_VARIABLE: token}, timeout)
             hello = channel.receive(timeout)
         except TimeoutError:
             channel.close()
@@ -132,7 +128,7 @@ class Keeper:
             channel.close()
             raise
         try:
-            hello = _accepted(root, hello)
+            hello = accepted(root, hello)
         except BaseException:
             channel.close()
             raise
@@ -151,7 +147,7 @@ class Keeper:
         record = KeeperRecord.read(root)
         if record is None:
             raise dead(root, "left no record: it never began, or the cluster has ended")
-        return cls(root=root, identity=record.identity, guardian=record.guardian, channel=_connect(root))
+        return cls(root=root, identity=record.identity, guardian=record.guardian, channel=connect(root))
 
     @property
     def record(self) -> KeeperRecord:
@@ -177,13 +173,15 @@ class Keeper:
         cwd: Path | str | None = None,
         stdin: bytes | None = None,
         timeout: float | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> Outcome:
         """Run a command to its end and give what came of it, whatever its exit status.
 
         `env` is its whole environment, to which the cluster's token is added (None: the keeper's); `cwd`
         `/` unless given; `stdin` None is /dev/null. It has a session of its own. After `timeout` seconds it
-        is ended with all that is below it or in its session. What daemonized itself stays. Raises
-        `KeeperError` when it cannot be executed.
+        is ended with all that is below it or in its session. What daemonized itself stays. `watch` is called
+        again and again meanwhile; what it raises ends the command, and is raised. Raises `KeeperError` when
+        it cannot be executed.
         """
         texts = tuple(os.fspath(argument) for argument in argv)
         with contextlib.ExitStack() as stack:
@@ -191,15 +189,16 @@ class Keeper:
             # Files, not pipes: a daemon may hold them long after the command has ended, and no amount of
             # output blocks anybody.
             stdout, stderr = (stack.enter_context(memory(name)) for name in ("stdout", "stderr"))
-            channel = _connect(self.root)
+            channel = connect(self.root)
             # Closing it in the middle (an interrupt, say) tells the keeper to end the command.
             stack.callback(channel.close)
-            answer = _exchange(
+            answer = exchange(
                 self.root,
                 channel,
                 {"op": "run", "argv": texts, "env": _plain(env), "cwd": _text(cwd), "timeout": timeout},
                 [stdin_file.fileno(), stdout.fileno(), stderr.fileno()],
-                None if timeout is None else timeout + _ENDING,
+                timeout=None if timeout is None else timeout + _ENDING,
+                watch=watch,
             )
             if answer["returncode"] is None:
                 raise KeeperError(
@@ -249,10 +248,10 @@ class Keeper:
         if timeout == 0:
             returncode = self._ask("wait", identity=identity.to_json(), timeout=0)["returncode"]
         else:
-            channel = _connect(self.root)
+            channel = connect(self.root)
             with contextlib.closing(channel):
                 bound = None if timeout is None else timeout + _PROMPT
-                returncode = _exchange(self.root, channel, request, (), bound)["returncode"]
+                returncode = exchange(self.root, channel, request, (), timeout=bound)["returncode"]
         return None if returncode is None else int(returncode)
 
     def processes(self) -> list[ProcessInfo]:
@@ -306,7 +305,7 @@ class Keeper:
                 raise KeeperError(
                     f"this connection to the keeper of {self.root} was closed", cure="connect again"
                 )
-            return _exchange(self.root, self._channel, {"op": op, **fields}, descriptors, _PROMPT)
+            return exchange(self.root, self._channel, {"op": op, **fields}, descriptors, timeout=_PROMPT)
 
 
 def _forget(reference: weakref.ref[Keeper]) -> None:
@@ -314,79 +313,6 @@ def _forget(reference: weakref.ref[Keeper]) -> None:
     if keeper is not None and keeper._channel is not None:  # noqa: SLF001
         keeper._channel.close()  # noqa: SLF001
         keeper._channel = None  # noqa: SLF001
-
-
-def _launch(root: Path, connection: socket.socket, environment: dict[str, str], timeout: float) -> None:
-    """Start the keeper's process and wait until it has left us."""
-    package = Path(pytest_ganeti_vcluster.__file__).parent.parent
-    with (root / KEEPER_LOG).open("ab") as log:
-        starter = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "pytest_ganeti_vcluster.keeper",
-                os.fspath(root),
-                str(connection.fileno()),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[connection.fileno()],
-            # `-m` looks in the current folder first: so it is this package and no other, installed or not.
-            cwd=package,
-            env=environment,
-        )
-    try:
-        starter.wait(timeout)
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
-    finally:
-        if starter.poll() is None:
-            starter.kill()
-            starter.wait()
-
-
-def _connect(root: Path) -> Channel:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(os.fspath(root / KEEPER_SOCKET))
-    except OSError as error:
-        connection.close()
-        raise dead(root, f"cannot be reached: {error}") from error
-    return Channel(connection)
-
-
-def _exchange(
-    root: Path, channel: Channel, request: dict[str, Any], descriptors: Sequence[int], timeout: float | None
-) -> dict[str, Any]:
-    """Send a request and wait for its answer.
-
-    A connection that failed once has lost its place and is not used again.
-    """
-    try:
-        channel.send(request, descriptors)
-        answer = channel.receive(timeout)
-    except TimeoutError:
-        channel.close()
-        raise dead(root, f"did not answer {request['op']!r} within {timeout:g} s") from None
-    except (OSError, ProtocolError) as error:
-        channel.close()
-        raise dead(root, f"broke off: {error}") from error
-    except BaseException:
-        channel.close()
-        raise
-    return _accepted(root, answer)
-
-
-def _accepted(root: Path, answer: dict[str, Any] | None) -> dict[str, Any]:
-    if answer is None:
-        raise dead(root, "has ended")
-    if answer["ok"]:
-        return answer
-    error = OSError(answer["errno"], answer["error"])
-    if disk_full := as_disk_full(error, root):
-        raise disk_full
-    raise KeeperError(f"the keeper of {root}: {answer['error']}")
 
 
 def _plain(env: Mapping[str, str] | None) -> dict[str, str] | None:
