@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from ..adapting import Adaptation
-from ..place import Place
+from ..place import STORAGE_PREFIX, Place
 from .node_report import _reported
 
 
@@ -64,11 +64,9 @@ def _disk_files(module: Any, place: Place) -> None:
     def GetFileStorageSpaceInfo(path: str) -> Any:
         info = space_info(place.localize(path))
         info["name"] = path
-        reported = _reported(place)
-        if "disk" in reported:
-            used = _used_mebibytes(place.localize(path))
-            info["storage_size"] = reported["disk"]
-            info["storage_free"] = max(0, reported["disk"] - used)
+        space = _reported_space(place, path)
+        if space is not None:
+            info["storage_size"], info["storage_free"] = space
         return info
 
     Helper.CreateFile = classmethod(CreateFile)
@@ -77,6 +75,15 @@ def _disk_files(module: Any, place: Place) -> None:
     Storage.__init__ = storage_init
     module.CheckFileStoragePath = CheckFileStoragePath
     module.GetFileStorageSpaceInfo = GetFileStorageSpaceInfo
+
+
+def _reported_space(place: Place, path: str) -> tuple[int, int] | None:
+    """Total and free MiB at a path of the node's own storage, as its NodeSpec says; None: as the machine says."""
+    local = place.localize(path)
+    total = _reported(place).get("disk")
+    if total is None or not (local + "/").startswith(place.below_node_root(STORAGE_PREFIX) + "/"):
+        return None
+    return total, max(0, total - _used_mebibytes(local))
 
 
 def _used_mebibytes(folder: str) -> int:
@@ -120,9 +127,19 @@ def _instance_folders(module: Any, place: Place) -> None:
 
 
 def _sizes(module: Any, place: Place) -> None:
-    for name in ("CalculateDirectorySize", "GetFilesystemStats"):
-        original = getattr(module, name)
-        setattr(module, name, lambda path, _original=original: _original(place.localize(path)))
+    directory_size = module.CalculateDirectorySize
+    filesystem_stats = module.GetFilesystemStats
+
+    def CalculateDirectorySize(path: str) -> int:
+        size: int = directory_size(place.localize(path))
+        return size
+
+    def GetFilesystemStats(path: str) -> tuple[int, int]:
+        stats: tuple[int, int] = _reported_space(place, path) or filesystem_stats(place.localize(path))
+        return stats
+
+    module.CalculateDirectorySize = CalculateDirectorySize
+    module.GetFilesystemStats = GetFilesystemStats
 
 
 _WHY = "On a real cluster each node has file storage of its own; the path is the same everywhere."
@@ -177,7 +194,7 @@ ADAPTATIONS = (
         name="file-storage-sizes",
         module="ganeti.utils.io",
         targets=("CalculateDirectorySize", "GetFilesystemStats"),
-        what="`gnt-node list-storage` tells the sizes of the node's own folders.",
+        what="`gnt-node list-storage` tells the sizes of the node's own folders, or what its NodeSpec says.",
         why=_WHY,
         apply=_sizes,
     ),
