@@ -256,7 +256,7 @@ class VirtualCluster:
             bootstrap.add(master, boot_node)
             bootstrap.wait_ready(boot_node, master)
         except BaseException:
-            self.master.run("gnt-node", "remove", boot_node.site.name, check=False, timeout=TIMEOUT)
+            bootstrap.until(time.monotonic() + TIMEOUT).undo_add(master, boot_node)
             self._take_away(boot_node)
             raise
         node = VirtualNode(self, boot_node, index)

@@ -126,6 +126,18 @@ class Bootstrap:
         )
         self.start_optional(node)
 
+    def undo_add(self, master: BootNode, node: BootNode) -> None:
+        """Make Ganeti forget a node whose join failed somewhere."""
+        left = max(1.0, self._deadline - time.monotonic())
+        master.shell.run("gnt-node", "remove", node.site.name, check=False, timeout=left)
+        # gnt-node add puts the node's key there, under its name, before the job that adds the node, and a job that
+        # fails leaves it (lib/client/gnt_node.py, _SetupSSH); verify would complain.
+        keys = master.site.root / "var/lib/ganeti/ganeti_pub_keys"
+        lines = keys.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.split(maxsplit=1)[:1] != [node.site.name]]
+        if kept != lines:
+            keys.write_text("".join(kept), encoding="utf-8")
+
     def start_optional(self, node: BootNode) -> None:
         """Start what Ganeti's init scripts would start on a node: neither init nor add does it."""
         for name in self._daemons:
