@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_ganeti_vcluster.errors import LuxiError
+
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
     from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 
 #: How long one operation on an instance may take, in seconds.
 TIMEOUT = 300.0
+
+#: What luxid says of a name that it does not know, as Ganeti's errors do (lib/errors.py: ECODE_NOENT).
+_UNKNOWN = "unknown_entity"
 
 
 class VirtualInstance:
@@ -28,10 +33,15 @@ class VirtualInstance:
 
     def field(self, name: str) -> Any:
         """Return one field of `gnt-instance list`, such as "oper_ram"; KeyError where there is no such instance."""
-        rows = self._cluster.luxi.query("instance", [name], ["=", "name", self.name]).rows
-        if not rows:
+        try:
+            answer = self._cluster.luxi.query("instance", [name], ["=", "name", self.name])
+        except LuxiError as error:
+            if _UNKNOWN not in error.details:
+                raise
+            raise KeyError(f"no instance {self.name} in {self._cluster.name}") from None
+        if not answer.rows:
             raise KeyError(f"no instance {self.name} in {self._cluster.name}")
-        return rows[0][name]
+        return answer.rows[0][name]
 
     @property
     def primary(self) -> VirtualNode:

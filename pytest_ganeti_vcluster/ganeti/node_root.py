@@ -101,6 +101,8 @@ def make_node_root(
         (root / "srv/ganeti/os/dd" / script).chmod(0o755)
     shared = root.parent / "shared/srv/ganeti/shared-file-storage"
     shared.mkdir(parents=True, exist_ok=True)
+    # Ganeti's processes are told where it is (inside/place.py); this is for people and tests.
+    (root / "srv/ganeti/shared-file-storage").symlink_to(shared)
     _write_scripts(node, environment)
 
 
