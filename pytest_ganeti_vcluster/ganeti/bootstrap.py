@@ -83,9 +83,11 @@ class Bootstrap:
         result = self._run(node, str(self._farm.check), what="check the adaptations")
         failed: Mapping[str, str] = json.loads(result.stdout)["failed"]
         if failed:
+            # A module that cannot be imported takes those with it that import it.
+            first = {problem: module for module, problem in reversed(list(failed.items()))}
             raise AdaptationFailed(
                 f"{self._farm.installation} cannot be adapted to virtual nodes",
-                seen="\n".join(f"{module}: {problem}" for module, problem in failed.items()),
+                seen="\n".join(f"{module}: {problem}" for problem, module in first.items()),
                 cure="use a supported Ganeti (`--vcluster-ganeti=3.0`), or report this one's version",
             )
 
