@@ -27,7 +27,6 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
-autodoc_preserve_defaults = True
 # What pages do not describe is plain text in signatures, not a link that leads nowhere.
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!pytest_ganeti_vcluster).*"),

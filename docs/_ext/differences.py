@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -140,7 +141,7 @@ def _escape(part: str) -> str:
     return re.sub(r"([*|\\]|_\b)", r"\\\1", part)
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]], widths: str = "auto") -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], widths: str = "auto") -> str:
     """Return a list-table of cells that are reStructuredText already."""
     lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
     for row in [head, *rows]:

@@ -152,7 +152,7 @@ def error_tree() -> str:
     return "\n".join([*tree, "", *described])
 
 
-def _errors(cls: type, depth: int) -> Iterator[tuple[int, type]]:
+def _errors(cls: type[errors.VClusterError], depth: int) -> Iterator[tuple[int, type[errors.VClusterError]]]:
     yield depth, cls
     for child in cls.__subclasses__():
         if child.__module__ == errors.__name__:
