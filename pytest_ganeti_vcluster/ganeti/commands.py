@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable
@@ -11,6 +12,9 @@ import attrs
 
 from pytest_ganeti_vcluster.errors import CommandFailed
 from pytest_ganeti_vcluster.keeper.client import Keeper
+
+#: Status of a command that is not there, as shells give it.
+_NOT_FOUND = 127
 
 
 @attrs.frozen
@@ -69,18 +73,22 @@ class NodeShell:
 
         `stdin` is its input (none without), `timeout` in seconds (none without), `env` adds variables; `watch`
         is called again and again meanwhile, and what it raises ends the command. Raises `CommandFailed` where
-        `check` is true and the status is not 0 or the time is over.
+        `check` is true and the status is not 0 (127: there is no such command) or the time is over.
         """
+        environment = {**self.environment, **(env or {})}
+        if "/" not in argv[0] and shutil.which(argv[0], path=environment.get("PATH")) is None:
+            absent = CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
+            return absent.check() if check else absent
         outcome = self.keeper.run(
             list(argv),
-            env={**self.environment, **(env or {})},
+            env=environment,
             cwd=self.root / "root",
             stdin=None if stdin is None else stdin.encode(),
             timeout=timeout,
             watch=watch,
         )
         result = CommandResult(
-            argv=tuple(argv),
+            argv=argv,
             node=self.name,
             returncode=outcome.returncode,
             stdout=outcome.stdout.decode(errors="replace"),
