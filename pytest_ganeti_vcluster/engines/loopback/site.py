@@ -157,7 +157,5 @@ class LoopbackSite:
         return environment
 
     def _serve_ssh(self, index: int) -> None:
-        number = (index - 1) // sshd.ADDRESSES_PER_SSHD
-        first = number * sshd.ADDRESSES_PER_SSHD + 1
-        addresses = [str(self._lease.node_ip(first + offset)) for offset in range(sshd.ADDRESSES_PER_SSHD)]
-        self._ssh.ensure(number, addresses)
+        number, nodes = sshd.serving(index)
+        self._ssh.ensure(number, [str(self._lease.node_ip(one)) for one in nodes])

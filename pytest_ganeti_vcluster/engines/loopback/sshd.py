@@ -51,6 +51,13 @@ Match LocalAddress {address}
 """
 
 
+def serving(index: int) -> tuple[int, range]:
+    """Return which sshd serves node number `index` (from 1), and the numbers of all nodes that it serves."""
+    number = (index - 1) // ADDRESSES_PER_SSHD
+    first = number * ADDRESSES_PER_SSHD + 1
+    return number, range(first, first + ADDRESSES_PER_SSHD)
+
+
 class SshServers:
     """The sshd processes of one cluster, each for a run of addresses; started as nodes need them."""
 
