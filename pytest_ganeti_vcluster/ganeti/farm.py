@@ -278,6 +278,8 @@ def _write_daemon_util(farm: Farm) -> None:
             )
     farm.daemon_util.unlink(missing_ok=True)
     _put(farm.daemon_util, text)
+    # Its folder is no part of PATH on a real node; here tests need not know where the farm is.
+    (farm.sbin / "daemon-util").symlink_to(farm.daemon_util)
 
 
 def _write_shims(farm: Farm) -> None:

@@ -144,10 +144,10 @@ def test_daemons_of_a_node(cluster: VirtualCluster) -> None:
 def test_daemon_is_stopped_and_started(cluster: VirtualCluster) -> None:
     third = cluster.node("node3")
     pid = third.daemon("noded").pid
-    third.run(str(cluster.parts.farm.daemon_util), "stop", "ganeti-noded")
+    third.run("daemon-util", "stop", "ganeti-noded")
     assert third.daemon("noded").pid is None
     assert "noded" not in third.daemons
-    third.run(str(cluster.parts.farm.daemon_util), "start", "ganeti-noded")
+    third.run("daemon-util", "start", "ganeti-noded")
     assert third.daemon("noded").pid not in {None, pid}
     assert cluster.verify() == []
 
