@@ -1,0 +1,49 @@
+"""The examples run as their README.rst says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SUITES = sorted(path.parent for path in EXAMPLES.glob("*/README.rst"))
+#: Seconds that a suite may take on a busy machine.
+TIMEOUT = 400.0
+
+
+def run(config: pytest.Config, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest where a user would, from the top of the project."""
+    plugin = (
+        () if config.pluginmanager.has_plugin("ganeti_vcluster") else ("-p", "pytest_ganeti_vcluster.plugin")
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", *args],
+        cwd=EXAMPLES.parent,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def test_all_examples_are_here() -> None:
+    assert [suite.name for suite in SUITES] == ["instance_life_cycle", "master_failover", "rapi_client"]
+    for suite in SUITES:
+        text = (suite / "README.rst").read_text(encoding="utf-8")
+        assert f"``pytest examples/{suite.name}``" in text
+        [source] = suite.glob("test_*.py")
+        told = set(re.findall(r"``(test_\w+)``", text))
+        assert told <= set(re.findall(r"^def (test_\w+)", source.read_text(encoding="utf-8"), re.MULTILINE))
+        assert suite.name in (EXAMPLES / "README.rst").read_text(encoding="utf-8")
+
+
+def test_examples_pass_side_by_side(pytestconfig: pytest.Config) -> None:
+    result = run(pytestconfig, "-n", "4", "examples")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"\b8 passed in ", result.stdout), result.stdout
