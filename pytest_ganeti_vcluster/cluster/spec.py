@@ -59,8 +59,13 @@ def _check_choices(field: str, values: Iterable[str], choices: Sequence[str]) ->
 class NodeSpec:
     """One node of a cluster.
 
-    `name` (without domain; default node1, node2, ...), what it reports of itself (`memory` and `disk` in MiB,
-    `cpus`; default the machine's), its node `group`, whether it is a `master_candidate`, and `offline`.
+    `name`              without domain; default node1, node2, ...
+    `memory`            what it reports of itself, in MiB; default the machine's
+    `cpus`              number of CPUs that it reports; default the machine's
+    `disk`              space for file storage that it reports, in MiB; default the file system's
+    `group`             its node group
+    `master_candidate`  whether it may be one
+    `offline`           whether it is marked offline once it has joined
     """
 
     name: str | None = None
