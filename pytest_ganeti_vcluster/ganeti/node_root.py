@@ -86,6 +86,10 @@ def make_node_root(
     root.mkdir(mode=0o700)
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True)
+    # The first query would make it (lib/hypervisor/hv_fake.py), and a test that only looks is to change nothing.
+    state = root / "var/run/ganeti/fake-hypervisor"
+    state.mkdir()
+    state.chmod(0o775)
     (root / "etc/passwd").write_text(passwd, encoding="utf-8")
     (root / "etc/default/ganeti").write_text(
         _DEFAULTS.format(ip=node.ip, metad_port=METAD_PORT), encoding="utf-8"

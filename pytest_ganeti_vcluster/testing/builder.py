@@ -40,14 +40,17 @@ class Builder:
             pytest.skip(reason)
         self._refuse_again(spec)
         self._reap()
+        failure: VClusterError
         try:
             with LiveLine(self._config).shown() as line:
                 return build_cluster(spec, self._settings, line.tell)
         except SpecError:
             raise
         except VClusterError as error:
-            self._failures.setdefault(spec, []).append(error)
-            self._give_up(error, "")
+            failure = error
+        # Outside the handler: pytest would tell the error again as the context of its failure.
+        self._failures.setdefault(spec, []).append(failure)
+        self._give_up(failure, "")
 
     def _refuse_again(self, spec: ClusterSpec) -> None:
         failures = self._failures.get(spec, [])
