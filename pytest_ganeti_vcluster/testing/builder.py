@@ -50,7 +50,7 @@ class Builder:
             failure = error
         # Outside the handler: pytest would tell the error again as the context of its failure.
         self._failures.setdefault(spec, []).append(failure)
-        self._give_up(failure, "")
+        return self._give_up(failure, "")
 
     def _refuse_again(self, spec: ClusterSpec) -> None:
         failures = self._failures.get(spec, [])
