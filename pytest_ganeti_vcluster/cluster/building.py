@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -17,7 +18,7 @@ from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
-from pytest_ganeti_vcluster.errors import DiskFull, MachineError, VClusterError
+from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, VClusterError
 from pytest_ganeti_vcluster.ganeti import preflight
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Bootstrap, Timeline
 from pytest_ganeti_vcluster.ganeti.farm import build_farm
@@ -42,7 +43,7 @@ def build_cluster(spec: ClusterSpec, settings: Settings, tell: Tell = lambda _li
     """Build a cluster of `spec` for real (init, node add) and return it when every daemon answers.
 
     Whatever goes wrong, before or in the middle, raises one `VClusterError`, and nothing is left: no process, no
-    lease, no folder (`settings.keep == "always"` keeps the folder).
+    lease, no folder (unless `settings.keep` is "failed" or "always").
     """
     timeline = Timeline()
     choose_engine(spec.engine, settings.engine, spec.needs)
@@ -71,10 +72,20 @@ def build_cluster(spec: ClusterSpec, settings: Settings, tell: Tell = lambda _li
     except BaseException as error:
         # Looked at before the folder goes.
         better = _better_error(error, root)
+        told = better or error
+        if settings.keep == "failed" and isinstance(told, VClusterError):
+            _keep(keeper, told)
         keeper.stop()
         if better is not None:
             raise better from error
         raise
+
+
+def _keep(keeper: Keeper, error: VClusterError) -> None:
+    """Keep the folder of a cluster that did not come up, and say so in its error."""
+    with contextlib.suppress(KeeperError):
+        keeper.keep_root(True)
+        error.cure = f"{error.cure}; the cluster's folder is kept: {keeper.root}".lstrip("; ")
 
 
 def _better_error(error: BaseException, root: Path) -> VClusterError | None:
