@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.leaks import Held, cluster_processes, folders, settle
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
+    # In the background of a shell without job control Ctrl-C is ignored, here and in the inner runs that get one.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before the plugin reads its options. Each xdist worker has its own root, so that it sees its own leaks only;
     # short, because Unix socket paths are.
     root = Path(tempfile.gettempdir(), f"vct-{secrets.token_hex(4)}")

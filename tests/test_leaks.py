@@ -70,8 +70,15 @@ def _eventually(root: Path) -> list[str]:
     return cluster_processes(root)
 
 
-def test_a_test_that_leaks_fails(pytester: pytest.Pytester) -> None:
+def _check_leaks_in(pytester: pytest.Pytester) -> None:
+    """Give an inner run the checks of ours."""
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text(encoding="utf-8"))
+    leaks = Path(__file__).with_name("leaks.py").read_text(encoding="utf-8")
+    pytester.mkpydir("tests").joinpath("leaks.py").write_text(leaks, encoding="utf-8")
+
+
+def test_a_test_that_leaks_fails(pytester: pytest.Pytester) -> None:
+    _check_leaks_in(pytester)
     pytester.makepyfile(
         """
         import socket
@@ -98,7 +105,7 @@ def test_a_test_that_leaks_fails(pytester: pytest.Pytester) -> None:
     ],
 )
 def test_a_run_that_leaves_something_fails(pytester: pytest.Pytester, leak: str, found: str) -> None:
-    pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text(encoding="utf-8"))
+    _check_leaks_in(pytester)
     pytester.makepyfile(
         f"""
         import atexit, os, subprocess, sys

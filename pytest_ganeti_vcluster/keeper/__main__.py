@@ -24,6 +24,14 @@ from pytest_ganeti_vcluster.keeper.record import KEEPER_SOCKET, TOKEN_VARIABLE, 
 from pytest_ganeti_vcluster.keeper.server import Server, log
 
 
+def _forget_ignored_signals() -> None:
+    """Undo what a shell's `&` or `nohup` did to us: what is ignored or blocked here would be so in all daemons."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(argv: list[str]) -> int:
     """Be the keeper of a root; the exit status."""
     if os.fork() != 0:
@@ -31,7 +39,7 @@ def main(argv: list[str]) -> int:
         # closed connection.
         os._exit(0)
     os.setsid()
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _forget_ignored_signals()
     os.umask(0o077)
     os.chdir("/")
     root = Path(argv[0])

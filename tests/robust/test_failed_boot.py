@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -28,8 +29,12 @@ def _fail(settings: Settings) -> BootFailed:
 
 
 def test_nothing_is_left(hurried: Settings) -> None:
-    _fail(attrs.evolve(hurried, keep="never"))
-    assert not hurried.root.exists() or not list(hurried.root.iterdir())
+    base = Path(tempfile.mkdtemp(prefix="vcf-"))
+    try:
+        _fail(attrs.evolve(hurried, keep="never", root=base))
+        assert list(base.iterdir()) == []
+    finally:
+        base.rmdir()
 
 
 def test_the_folder_is_kept_on_request_and_named(hurried: Settings) -> None:
