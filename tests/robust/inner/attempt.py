@@ -43,7 +43,7 @@ def fill_at(stage: str, root: Path, leave: int) -> None:
             fill(root, leave)
         return original(self, name)
 
-    Timeline.stage = reached  # type: ignore[method-assign]
+    Timeline.stage = reached  # type: ignore[method-assign,assignment]
 
 
 def is_leased(block: IPv4Network) -> bool:
