@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
 
-@pytest.mark.vcluster(**json.loads(os.environ["INNER_MARKER"]))
+KEYWORDS: dict[str, Any] = json.loads(os.environ["INNER_MARKER"])
+
+
+@pytest.mark.vcluster(**KEYWORDS)
 def test_never_run(vcluster: VirtualCluster) -> None:
     raise AssertionError(vcluster)
