@@ -10,10 +10,9 @@ import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
-
 KEYWORDS: dict[str, Any] = json.loads(os.environ["INNER_MARKER"])
 
 
-@pytest.mark.vcluster(**KEYWORDS)
+@pytest.mark.vcluster(**KEYWORDS)  # type: ignore[untyped-decorator]
 def test_never_run(vcluster: VirtualCluster) -> None:
     raise AssertionError(vcluster)
