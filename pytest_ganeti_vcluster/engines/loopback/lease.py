@@ -149,6 +149,6 @@ def _no_free(pool: IPv4Network, runs: int, claimed: int, obstacles: Sequence[Obs
     return NoFreeAddresses(
         f"no free block of addresses in {pool}: {claimed + len(obstacles)} of {runs} places were tried",
         seen="\n".join(seen),
-        cure="end clusters that are no longer needed (`ganeti-vcluster list`, `ganeti-vcluster gc`), "
+        cure="end clusters that are no longer needed (`ganeti-vcluster gc` ends what killed runs left), "
         "or give another pool (--vcluster-subnet)",
     )
