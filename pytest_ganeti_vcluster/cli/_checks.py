@@ -172,7 +172,7 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
                 "ports", OK, f"{numbers} are free on {plan}, taken at random from {settings.subnet}"
             )
             return
-    cure = "give another pool (--subnet, VCLUSTER_SUBNET), or run `ganeti-vcluster gc`, which ends what killed runs left"
+    cure = "give another pool (--subnet, VCLUSTER_SUBNET), or run `ganeti-vcluster gc`: killed runs may hold some"
     yield Finding(
         "ports", WARN, f"tried {_FEW_ATTEMPTS} blocks of {settings.subnet}; last seen taken: {obstacle}", cure
     )
