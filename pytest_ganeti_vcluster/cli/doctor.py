@@ -24,7 +24,7 @@ def command(*, settings: Settings) -> int:
     """
     findings = [finding for check in CHECKS for finding in check(settings)]
     # Elsewhere than on a terminal, lines are not to be broken for a width that nobody has.
-    console = Console(width=None if Console().is_terminal else 200)
+    console = Console(width=None if Console().is_terminal else 1000)
     console.print(_table(findings))
     failed = sum(finding.verdict == FAIL for finding in findings)
     warned = sum(finding.verdict == WARN for finding in findings)
