@@ -20,8 +20,6 @@ CAP_SYS_BOOT = 22
 WATCHED = (
     "/etc/hosts",
     "/etc/ssh",
-    "/etc/passwd",
-    "/etc/group",
     "/etc/ganeti",
     "/var/lib/ganeti",
     "/root/.ssh",
