@@ -65,7 +65,6 @@ class VirtualCluster:
         self._nodes = [VirtualNode(self, node, index) for index, node in enumerate(nodes, 1)]
         self._next_index = len(nodes) + 1
         self._closed = False
-        self.commands_run = 0
 
     def __repr__(self) -> str:
         return f"<VirtualCluster {self.name} of {len(self._nodes)} nodes in {self.root}>"
@@ -373,10 +372,6 @@ class VirtualCluster:
     def keep(self) -> None:
         """Keep the cluster's folder when it is closed."""
         self.parts.keeper.keep_root(True)
-
-    def note_command(self) -> None:
-        """Count a command that was run on a node; for the product's own use."""
-        self.commands_run += 1
 
     def _node_name(self, node: VirtualNode | str) -> str:
         return self.node(node).name if isinstance(node, str) else node.name

@@ -96,7 +96,6 @@ class VirtualNode:
         env: Mapping[str, str] | None = None,
     ) -> CommandResult:
         """Run a command on the node as its root user; see `NodeShell.run`."""
-        self._cluster.note_command()
         return self._boot_node.shell.run(*argv, check=check, stdin=stdin, timeout=timeout, env=env)
 
     @property
