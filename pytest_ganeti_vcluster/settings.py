@@ -46,6 +46,12 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise ValueError
+    return text == "on"
+
+
 def _folder(text: str) -> Path:
     if not text:
         raise ValueError
@@ -186,6 +192,62 @@ OPTIONS: tuple[Option, ...] = (
         "~/.cache/ganeti-vcluster/images",
     ),
     Option(
+        "image-limit",
+        _whole_number,
+        "MiB, 1 or more",
+        "How much the images may take; those that were not used for longest go.",
+        lambda: 512,
+        "512",
+    ),
+    Option(
+        "fork-server",
+        _switch,
+        '"on" or "off"',
+        "Whether Ganeti's Python programs are forked from one process that has them loaded.",
+        lambda: True,
+        "on",
+    ),
+    Option(
+        "tls-fix",
+        _switch,
+        '"on" or "off"',
+        "Whether Ganeti is kept from reading the machine's folder of certificates for every RPC.",
+        lambda: True,
+        "on",
+    ),
+    Option(
+        "max-clusters",
+        _whole_number,
+        "a whole number, 1 or more",
+        "How many clusters a process of a run keeps for its tests; the least recently used goes.",
+        lambda: None,
+        "what cores and memory allow",
+    ),
+    Option(
+        "order",
+        _one_of("spec", "given"),
+        '"spec" or "given"',
+        "Whether files whose tests want the same clusters run one after the other, or all in the order given.",
+        lambda: "spec",
+        "spec",
+    ),
+    Option(
+        "prepare",
+        _switch,
+        '"on" or "off"',
+        "Whether the next test's cluster is made ready in the background while a test runs.",
+        lambda: True,
+        "on",
+    ),
+    Option(
+        "share",
+        _one_of("worker", "run"),
+        '"worker" or "run"',
+        "Who shares the cluster of fixture `vcluster_session`: the tests of each xdist worker, or of the whole run.",
+        lambda: "worker",
+        "worker",
+    ),
+    Option(
         "subnet",
         _subnet,
         "a network of loopback addresses in CIDR notation, /24 or larger, outside 127.0.0.0/16",
@@ -229,6 +291,13 @@ class Settings:
     artifacts: Path | None = None
     timeout: float = 300.0
     image_cache: Path | None = None
+    image_limit: int = 512
+    fork_server: bool = True
+    tls_fix: bool = True
+    max_clusters: int | None = None
+    order: str = "spec"
+    prepare: bool = True
+    share: str = "worker"
     subnet: ipaddress.IPv4Network = DEFAULT_SUBNET
     root: Path = attrs.field(factory=default_root)
 
