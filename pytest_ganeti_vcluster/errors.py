@@ -4,11 +4,14 @@
     `UserError`            the request is wrong: change the request
         `SpecError`        a cluster spec, marker or option that cannot be
     `MachineError`         the machine lacks something: `ganeti-vcluster doctor` tells the cure
-        `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `EngineUnavailable`
+        `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `ImageCacheUnusable`,
+        `EngineUnavailable`
     `GanetiError`          Ganeti said no, or did not do what it should
         `BootFailed`, `DaemonDied`, `AdaptationFailed`, `CommandFailed`, `LuxiError`, `RapiError`,
         `JobFailed`, `JobTimeout`
     `KeeperError`          the process that owns a cluster cannot be reached
+    `ImageError`           an image of a cluster could not be had
+        `ImageDamaged`     one is not what it was when it was made: it is discarded and built again
 
 Every error says what was tried, what was seen and what to do next, and survives pickling, because
 pytest-xdist sends errors from one process to another.
@@ -80,12 +83,24 @@ class DiskFull(MachineError):
     """There is not enough room for a cluster."""
 
 
+class ImageCacheUnusable(MachineError):
+    """The folder for images of clusters cannot be used."""
+
+
 class EngineUnavailable(MachineError):
     """The engine asked for cannot run on this machine."""
 
 
 class KeeperError(VClusterError):
     """The process that owns a cluster cannot be reached, or refused."""
+
+
+class ImageError(VClusterError):
+    """An image of a cluster could not be had."""
+
+
+class ImageDamaged(ImageError):
+    """An image is not what it was when it was made: something is changed, missing or additional, or it is gone."""
 
 
 class GanetiError(VClusterError):
