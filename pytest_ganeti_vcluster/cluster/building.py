@@ -146,7 +146,7 @@ class _Builder:
             )
         with self.timeline.stage("farm, keys and sshd"):
             farm = build_farm(self.installation, root / "farm", self.spec.daemons)
-            site = LoopbackSite(
+            site = LoopbackSite.create(
                 keeper=self.keeper,
                 lease=lease,
                 root=root,

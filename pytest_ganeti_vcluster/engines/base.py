@@ -77,5 +77,8 @@ class Site(Protocol):
     def environment(self, node: NodeSite) -> dict[str, str]:
         """Variables that put a process onto the node."""
 
-    def start(self) -> None:
-        """Start what serves all nodes, such as sshd."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start what serves all nodes, such as sshd; with `wait` false, `wait_ready` waits for it."""
+
+    def wait_ready(self) -> None:
+        """Return when what was started answers."""

@@ -103,6 +103,64 @@ def test_the_list_of_nodes_has_nodes_only(hosts: Hosts) -> None:
     assert hosts.address("node1") is None
 
 
+def test_changes_of_many_processes_are_all_there(resolver: Resolver, hosts: Hosts) -> None:
+    program = (
+        "import sys; from pathlib import Path; from pytest_ganeti_vcluster.engines.loopback.names import Hosts\n"
+        "hosts = Hosts(Path(sys.argv[1])); block = sys.argv[2]\n"
+        "for host in range(1, 41): hosts.set_node(f'127.70.{block}.{host}', f'n{block}-{host}.vc')\n"
+        "for host in range(1, 21): hosts.remove(f'n{block}-{host}.vc')"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(hosts.path.parent), str(block)])
+        for block in range(1, 5)
+    ]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    left = {
+        f"n{block}-{host}.vc": f"127.70.{block}.{host}" for block in range(1, 5) for host in range(21, 41)
+    }
+    assert hosts.nodes() == left
+    for name, address in left.items():
+        assert resolver.address(name) == address
+    # Each change had a stamp of its own: 1 of the fixture, 4 times 40 and 20.
+    assert int(hosts.path.stat().st_mtime) == 1_000_000_000 + 4 * 60
+
+
+def test_a_running_process_sees_what_is_put_back(resolver: Resolver, hosts: Hosts) -> None:
+    hosts.set_node("127.70.1.1", "node1.vc", "node1")
+    then = hosts.path.read_text(), hosts.nodes_path.read_text()
+    for _ in range(3):
+        hosts.set_node("127.70.1.1", "node1.vc", "moved")
+        hosts.set_node("127.70.1.2", "node2.vc", "node2")
+        assert resolver.address("node2") == "127.70.1.2"
+        assert resolver.address("node1") == "unknown"
+        hosts.replace_with(*then)
+        assert resolver.address("node2") == "unknown"
+        assert resolver.address("node1") == "127.70.1.1"
+    assert (hosts.path.read_text(), hosts.nodes_path.read_text()) == then
+    assert hosts.address("node2.vc") is None
+
+
+def test_what_changes_nothing_writes_nothing(hosts: Hosts) -> None:
+    before = hosts.path.stat()
+    hosts.set("127.70.0.1", "cluster.vc", "cluster")
+    hosts.remove("nobody.vc")
+    assert hosts.give("cluster", ["127.70.0.9"]) == "127.70.0.1"
+    after = hosts.path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_names_are_given_the_first_free_address(hosts: Hosts) -> None:
+    room = ["127.70.0.1", "127.70.0.2", "127.70.0.3"]
+    assert hosts.give("a.vc", room, alias="a") == "127.70.0.2"
+    assert hosts.give("a", room) == "127.70.0.2"
+    assert hosts.give("b.vc", room, alias="a") == "127.70.0.3"
+    assert hosts.address("a") == "127.70.0.2"
+    assert hosts.give("c.vc", room, alias="c") is None
+    assert hosts.address("c") is None
+    hosts.remove("a.vc")
+    assert hosts.give("c.vc", room, alias="c") == "127.70.0.2"
+
+
 def test_users_of_ganeti_are_the_current_user(nss_wrapper: Path, tmp_path: Path) -> None:
     (tmp_path / "passwd").write_text(passwd_text(tmp_path))
     (tmp_path / "group").write_text(group_text())

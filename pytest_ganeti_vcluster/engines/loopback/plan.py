@@ -52,6 +52,11 @@ class AddressPlan:
         """How many nodes fit."""
         return len(self.blocks) * NODES_PER_BLOCK
 
+    @property
+    def instances(self) -> int:
+        """How many instances fit."""
+        return len(self.blocks) * INSTANCES_PER_BLOCK
+
     def node_ip(self, number: int) -> str:
         """The address of a node, counted from 1. Raises `SpecError` when the lease has none for it."""
         return self._place("node", number, NODES_PER_BLOCK, _FIRST_NODE)

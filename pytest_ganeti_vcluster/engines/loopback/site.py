@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_ganeti_vcluster.engines.base import NodeSite, SiteTools
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
-from pytest_ganeti_vcluster.errors import SpecError
+from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 
 DOMAIN = "vc"
@@ -34,26 +35,45 @@ class LoopbackSite:
         self._tools = tools
         self._token = token
         self._folder = root / "engine"
-        self._folder.mkdir(mode=0o700)
         self.cluster_name = cluster_name
         self._hosts = names.Hosts(self._folder)
-        self._extra_names = 0
-        (self._folder / "passwd").write_text(names.passwd_text(root), encoding="utf-8")
-        (self._folder / "group").write_text(names.group_text(), encoding="utf-8")
-        self._hosts.set_many(
-            {
-                cluster_name: (self.cluster_ip, cluster_name, cluster_name.split(".", maxsplit=1)[0]),
-                **{
-                    f"instance{number}.{DOMAIN}": (
-                        lease.instance_ip(number),
-                        f"instance{number}.{DOMAIN}",
-                        f"instance{number}",
-                    )
-                    for number in range(1, READY_INSTANCE_NAMES + 1)
-                },
-            }
-        )
         self._ssh = sshd.SshServers(keeper, self._folder, tools, self._common_environment())
+
+    @classmethod
+    def create(
+        cls, *, keeper: Keeper, lease: Lease, root: Path, tools: SiteTools, cluster_name: str, token: str
+    ) -> LoopbackSite:
+        """Make the site of a new cluster in `root`: its folder, its users, the cluster's name and those of instances.
+
+        Who has ssh keys already puts them at `host_key` and `admin_key` before `start`.
+        """
+        site = cls(keeper=keeper, lease=lease, root=root, tools=tools, cluster_name=cluster_name, token=token)
+        site._make()
+        return site
+
+    @classmethod
+    def attach(
+        cls, *, keeper: Keeper, lease: Lease, root: Path, tools: SiteTools, cluster_name: str, token: str
+    ) -> LoopbackSite:
+        """Return the site of a cluster that runs already; nothing is made or started. Raises `KeeperError`."""
+        site = cls(keeper=keeper, lease=lease, root=root, tools=tools, cluster_name=cluster_name, token=token)
+        if not site._hosts.path.exists():
+            raise KeeperError(
+                f"{root} has no cluster in it that runs: {site._hosts.path} is not there",
+                cure="attach to a cluster that runs; `ganeti-vcluster gc` removes what dead ones left",
+            )
+        return site
+
+    def _make(self) -> None:
+        self._folder.mkdir(mode=0o700)
+        (self._folder / "passwd").write_text(names.passwd_text(self._root), encoding="utf-8")
+        (self._folder / "group").write_text(names.group_text(), encoding="utf-8")
+        short = self.cluster_name.split(".", maxsplit=1)[0]
+        entries: dict[str, tuple[str, ...]] = {self.cluster_name: (self.cluster_ip, self.cluster_name, short)}
+        for number in range(1, READY_INSTANCE_NAMES + 1):
+            name = f"instance{number}"
+            entries[f"{name}.{DOMAIN}"] = (self._lease.instance_ip(number), f"{name}.{DOMAIN}", name)
+        self._hosts.set_many(entries)
 
     @property
     def cluster_ip(self) -> str:
@@ -79,22 +99,38 @@ class LoopbackSite:
         """Text of the node's passwd file."""
         return names.passwd_text(node.root / "root")
 
-    def start(self) -> None:
-        """Make the keys, and start the sshd of the first nodes."""
+    @property
+    def hosts(self) -> names.Hosts:
+        """All names of the cluster."""
+        return self._hosts
+
+    def start(self, *, wait: bool = True) -> None:
+        """Make the keys that are not there, and start the sshd of the first nodes; `wait_ready` waits if not `wait`."""
         self._ssh.make_keys()
-        self._serve_ssh(1)
+        self._serve_ssh([1], wait=wait)
+
+    def wait_ready(self) -> None:
+        """Return when every sshd that was started answers. Raises `DaemonDied`."""
+        self._ssh.wait_ready()
 
     def node(self, name: str, index: int) -> NodeSite:
         """Make node number `index` known, and reachable by ssh once its root folder is there."""
-        address = str(self._lease.node_ip(index))
-        short = name.split(".", maxsplit=1)[0]
-        self._hosts.set_node(address, name, *([short] if short != name else []))
-        site = NodeSite(name, index, address, self._root / name)
-        if self._ssh.host_key.exists():
-            self._serve_ssh(index)
-        self._ssh.by_address.mkdir(exist_ok=True)
-        self._ssh.attach(address, site.root)
+        [site] = self.nodes([(name, index)])
         return site
+
+    def nodes(self, wanted: Sequence[tuple[str, int]], *, wait: bool = True) -> list[NodeSite]:
+        """Make nodes known, each given by name and number; else as `node`, and `start` for `wait`."""
+        sites = [self.site_of(name, index) for name, index in wanted]
+        self._hosts.set_nodes({site.name: (site.ip, site.name, *_aliases(site.name)) for site in sites})
+        if self._ssh.host_key.exists():
+            self._serve_ssh([site.index for site in sites], wait=wait)
+        for site in sites:
+            self._ssh.attach(site.ip, site.root)
+        return sites
+
+    def site_of(self, name: str, index: int) -> NodeSite:
+        """Return the site of a node by its name and number, and change nothing."""
+        return NodeSite(name, index, str(self._lease.node_ip(index)), self._root / name)
 
     def forget(self, name: str) -> None:
         """Take a name back, and with a node's name its logins."""
@@ -109,22 +145,24 @@ class LoopbackSite:
 
     def add_name(self, name: str) -> str:
         """Make a further name known and return its address; the same if it is known."""
-        known = self._hosts.address(name)
-        if known is not None:
-            return known
-        try:
-            address = str(self._lease.instance_ip(READY_INSTANCE_NAMES + self._extra_names + 1))
-        except SpecError as error:
+        room = range(READY_INSTANCE_NAMES + 1, self._lease.instances + 1)
+        [alias] = _aliases(name) or [""]
+        address = self._hosts.give(name, (self._lease.instance_ip(number) for number in room), alias=alias)
+        if address is None:
             raise SpecError(
-                f"no address is left for the name {name!r}: {self._extra_names} names were added already",
+                f"no address is left for the name {name!r}: {len(room)} names were added already",
                 cure=f"use names again, or instance1 to instance{READY_INSTANCE_NAMES}, which are there anyway",
-            ) from error
-        self._extra_names += 1
-        short = name.split(".", maxsplit=1)[0]
-        self._hosts.set(
-            address, name, *([short] if self._hosts.address(short) is None and short != name else [])
-        )
+            )
         return address
+
+    def put_back(self, hosts: str, nodes: str) -> None:
+        """Put back the names of an earlier moment (texts of `engine/hosts` and `engine/nodes`), and their logins."""
+        self._hosts.replace_with(hosts, nodes)
+        now = {address: name for name, address in self._hosts.nodes().items()}
+        for address in self._ssh.attached() - now.keys():
+            self._ssh.detach(address)
+        for address, name in now.items():
+            self._ssh.attach(address, self._root / name)
 
     def environment(self, node: NodeSite) -> dict[str, str]:
         """Variables that put a process onto the node."""
@@ -156,6 +194,13 @@ class LoopbackSite:
             environment["LD_LIBRARY_PATH"] = ":".join(map(str, self._tools.library_path))
         return environment
 
-    def _serve_ssh(self, index: int) -> None:
-        number, nodes = sshd.serving(index)
-        self._ssh.ensure(number, [str(self._lease.node_ip(one)) for one in nodes])
+    def _serve_ssh(self, indexes: Iterable[int], *, wait: bool) -> None:
+        for number, nodes in dict(map(sshd.serving, indexes)).items():
+            self._ssh.ensure(number, [str(self._lease.node_ip(one)) for one in nodes], wait=False)
+        if wait:
+            self._ssh.wait_ready()
+
+
+def _aliases(name: str) -> list[str]:
+    short = name.split(".", maxsplit=1)[0]
+    return [] if short == name else [short]

@@ -7,20 +7,28 @@ addresses, not nodes, so that a node may come and go while sshd runs: `by-addres
 
 from __future__ import annotations
 
+import json
 import shlex
 import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
+
 from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.errors import BootFailed, DaemonDied
 from pytest_ganeti_vcluster.keeper.client import Keeper
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.locking import locked, replace_text
 
 PORT = 2222
 
 #: OpenSSH listens on 16 addresses at most (MAX_LISTEN_SOCKS in sshd.c).
 ADDRESSES_PER_SSHD = 16
+
+#: Seconds between two looks at an sshd that is coming up.
+_PAUSE = 0.01
 
 _GLOBAL = """\
 Port {port}
@@ -59,47 +67,49 @@ def serving(index: int) -> tuple[int, range]:
 
 
 class SshServers:
-    """The sshd processes of one cluster, each for a run of addresses; started as nodes need them."""
+    """The sshd processes of one cluster, each for a run of addresses; started as nodes need them.
+
+    Which of them run is read from `sshd.N.json` (pid and start), so that any process may ask for one.
+    """
 
     def __init__(self, keeper: Keeper, folder: Path, tools: SiteTools, environment: dict[str, str]) -> None:
         self._keeper = keeper
         self._folder = folder
         self._tools = tools
         self._environment = environment
-        self._started: set[int] = set()
+        self._starting: dict[int, _Server] = {}
+        # Asking an sshd costs it a process; one that has answered is not asked again for as long as it lives.
+        self._answered: set[ProcessIdentity] = set()
         self.by_address = folder / "by-address"
         self.host_key = folder / "ssh_host_rsa_key"
         self.admin_key = folder / "id_ed25519"
 
     def make_keys(self) -> None:
-        """Make the host key of all nodes and the key by which their root users may log in to each other."""
-        self.by_address.mkdir(exist_ok=True)
+        """Make the host key of all nodes and the key by which their root users log in to each other, unless given."""
         for path, options in (
             (self.host_key, ("-t", "rsa", "-b", "2048")),
             (self.admin_key, ("-t", "ed25519")),
         ):
-            argv = [
-                str(self._tools.ssh_keygen),
-                "-q",
-                *options,
-                "-N",
-                "",
-                "-C",
-                "root@vcluster",
-                "-f",
-                str(path),
-            ]
-            outcome = self._keeper.run(argv, env=self._environment, cwd=self._folder)
-            if outcome.returncode:
-                raise BootFailed(
-                    f"could not make an ssh key: {shlex.join(argv)}",
-                    seen=(outcome.stderr or outcome.stdout).decode(errors="replace"),
-                    cure="run `ganeti-vcluster doctor`",
-                )
+            if not path.exists():
+                self._make_key(path, options)
+
+    def _make_key(self, path: Path, options: Sequence[str]) -> None:
+        program = str(self._tools.ssh_keygen)
+        argv = [program, "-q", *options, "-N", "", "-C", "root@vcluster", "-f", str(path)]
+        outcome = self._keeper.run(argv, env=self._environment, cwd=self._folder)
+        if outcome.returncode:
+            raise BootFailed(
+                f"could not make an ssh key: {shlex.join(argv)}",
+                seen=(outcome.stderr or outcome.stdout).decode(errors="replace"),
+                cure="run `ganeti-vcluster doctor`",
+            )
 
     def attach(self, address: str, root: Path) -> None:
         """Let logins to `address` arrive at the node whose root is `root`."""
+        self.by_address.mkdir(exist_ok=True)
         link = self.by_address / address
+        if link.is_symlink() and link.readlink() == root:
+            return
         link.unlink(missing_ok=True)
         link.symlink_to(root)
 
@@ -107,12 +117,47 @@ class SshServers:
         """Refuse logins to `address` from now on."""
         (self.by_address / address).unlink(missing_ok=True)
 
-    def ensure(self, number: int, addresses: Sequence[str], timeout: float = 20.0) -> None:
-        """Run sshd number `number` for `addresses`, unless it runs; return when it answers."""
-        if number in self._started:
-            return
+    def attached(self) -> set[str]:
+        """Return the addresses that logins arrive at."""
+        try:
+            return {link.name for link in self.by_address.iterdir()}
+        except FileNotFoundError:
+            return set()
+
+    def ensure(
+        self, number: int, addresses: Sequence[str], *, wait: bool = True, timeout: float = 20.0
+    ) -> None:
+        """Run sshd number `number` for `addresses`, unless it runs; return when it answers.
+
+        With `wait` false return at once: `wait_ready` then waits. Raises `DaemonDied`.
+        """
+        with locked(self._folder / "sshd.lock"):
+            identity = self._running(number) or self._start(number, addresses)
+        if identity not in self._answered:
+            deadline = time.monotonic() + timeout
+            self._starting[number] = _Server(
+                identity=identity, address=addresses[0], log=self._log(number), deadline=deadline
+            )
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Return when every sshd that was asked for answers. Raises `DaemonDied`."""
+        for number, server in list(self._starting.items()):
+            del self._starting[number]
+            server.wait_ready()
+            self._answered.add(server.identity)
+
+    def _running(self, number: int) -> ProcessIdentity | None:
+        try:
+            written = self._record(number).read_text(encoding="ascii")
+        except FileNotFoundError:
+            return None
+        identity = ProcessIdentity.from_json(json.loads(written))
+        return identity if identity.is_alive() else None
+
+    def _start(self, number: int, addresses: Sequence[str]) -> ProcessIdentity:
         config = self._folder / f"sshd_config.{number}"
-        log = self._folder / f"sshd.{number}.log"
         config.write_text(
             _GLOBAL.format(
                 port=PORT,
@@ -124,6 +169,7 @@ class SshServers:
             + "".join(_MATCH.format(address=address, by_address=self.by_address) for address in addresses),
             encoding="utf-8",
         )
+        log = self._log(number)
         child = self._keeper.spawn(
             [str(self._tools.sshd), "-D", "-e", "-f", str(config)],
             env=self._environment,
@@ -131,17 +177,36 @@ class SshServers:
             stdout=log,
             stderr=log,
         )
-        deadline = time.monotonic() + timeout
-        while not _answers(addresses[0]):
-            code = child.poll()
-            if code is not None or time.monotonic() > deadline:
+        replace_text(self._record(number), json.dumps(child.identity.to_json()))
+        return child.identity
+
+    def _record(self, number: int) -> Path:
+        return self._folder / f"sshd.{number}.json"
+
+    def _log(self, number: int) -> Path:
+        return self._folder / f"sshd.{number}.log"
+
+
+@attrs.frozen(kw_only=True)
+class _Server:
+    """An sshd that is coming up: who it is, the first of its addresses, its log, and until when it has time."""
+
+    identity: ProcessIdentity
+    address: str
+    log: Path
+    deadline: float
+
+    def wait_ready(self) -> None:
+        """Return when it answers. Raises `DaemonDied` when it has ended, or its time is over."""
+        while not _answers(self.address):
+            alive = self.identity.is_alive()
+            if not alive or time.monotonic() > self.deadline:
                 raise DaemonDied(
-                    f"sshd for the nodes {'ended with status ' + str(code) if code is not None else 'does not answer'}",
-                    seen=log.read_text(errors="replace")[-2000:],
+                    f"sshd for the nodes {'does not answer' if alive else 'has ended'}",
+                    seen=self.log.read_text(errors="replace")[-2000:],
                     cure="run `ganeti-vcluster doctor`",
                 )
-            time.sleep(0.02)
-        self._started.add(number)
+            time.sleep(_PAUSE)
 
 
 def _answers(address: str) -> bool:
