@@ -8,6 +8,7 @@ side by side. What is in it:
     lib/     daemon-util and the helpers that Ganeti calls by absolute path, as in /usr/lib/ganeti
     shims/   the few programs of the machine that a node must not reach
     site/    vcluster_inside, the adaptations (a copy of `inside/`)
+    curl/    libcurl that does not read the machine's certificates for every RPC, where that can be had
     userbase/  usercustomize, for the Pythons that Ganeti starts by a path of its own
 """
 
@@ -24,6 +25,7 @@ import attrs
 
 from pytest_ganeti_vcluster import inside
 from pytest_ganeti_vcluster.errors import AdaptationFailed
+from pytest_ganeti_vcluster.ganeti.curl_library import UNCHANGED, CurlLibrary, make_curl_library
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 
 #: Where the programs of the machine are.
@@ -93,6 +95,7 @@ class Farm:
     folder: Path
     installation: GanetiInstallation
     daemons: tuple[str, ...]
+    curl: CurlLibrary = UNCHANGED
 
     @property
     def sbin(self) -> Path:
@@ -127,8 +130,9 @@ class Farm:
             "VCLUSTER_FARM": str(self.folder),
             "VCLUSTER_SHARE": str(self.installation.share),
         }
-        if self.installation.library_path:
-            variables["LD_LIBRARY_PATH"] = ":".join(map(str, self.installation.library_path))
+        libraries = [*filter(None, [self.curl.folder]), *self.installation.library_path]
+        if libraries:
+            variables["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))
         return variables
 
 
@@ -139,8 +143,14 @@ def search_path(folder: Path, installation: GanetiInstallation) -> str:
     return ":".join(map(str, parts))
 
 
-def build_farm(installation: GanetiInstallation, folder: Path, daemons: Iterable[str]) -> Farm:
-    """Make a farm in `folder`, which must not exist. `daemons` are the optional ones to run ("mond")."""
+def build_farm(
+    installation: GanetiInstallation, folder: Path, daemons: Iterable[str], *, tls_fix: bool = True
+) -> Farm:
+    """Make a farm in `folder`, which must not exist. `daemons` are the optional ones to run ("mond").
+
+    `tls_fix` keeps libcurl from reading the machine's certificates for every RPC, where that can be done;
+    `Farm.curl` tells.
+    """
     started: tuple[str, ...] = (
         "ganeti-noded",
         "ganeti-confd",
@@ -149,7 +159,12 @@ def build_farm(installation: GanetiInstallation, folder: Path, daemons: Iterable
         "ganeti-luxid",
     )
     started += tuple(f"ganeti-{name}" for name in daemons if f"ganeti-{name}" not in started)
-    farm = Farm(folder, installation, started)
+    curl = UNCHANGED
+    folder.mkdir(parents=True)
+    if tls_fix:
+        program = installation.sbin / "ganeti-luxid"
+        curl = make_curl_library(program, installation.library_path, folder / "curl")
+    farm = Farm(folder, installation, started, curl)
     for part in ("sbin", "lib/tools", "lib/iallocators", "shims", "site"):
         (folder / part).mkdir(parents=True)
     _copy_inside(folder / "site" / "vcluster_inside")
@@ -165,6 +180,7 @@ def build_farm(installation: GanetiInstallation, folder: Path, daemons: Iterable
         "path": farm.path,
         "os_folders": [str(one) for one in installation.os_folders],
         "daemons": list(started),
+        "curl": curl.told,
     }
     (folder / "farm.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
     return farm
