@@ -1,0 +1,356 @@
+"""Images of ready clusters, each built once on a host, by whoever comes first.
+
+    KEY/image.json        what it is an image of (`info`); touched whenever it is used
+    KEY/TOKEN/            its content; TOKEN is random, so that nobody who reads an image finds himself in the next
+                          one of the same key
+    .new-KEY-HOST/        one that is being made
+    .old-TOKEN/           one that is being removed
+    locks/                who builds what (`claims`)
+
+An image is whole by construction: it is made under another name, its record last, and renamed, and it is renamed
+again before the first file of it is removed; the kernel renames a folder whole or not at all. Nothing is flushed to
+the disk, as it is only a cache: what a crash of the machine leaves half written has another digest than its manifest
+says, and who reads an image checks each digest. Readers hold no lock; who finds the files gone, or changed, obtains
+the image again (`use`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, TypeVar
+
+import attrs
+
+from pytest_ganeti_vcluster.errors import DiskFull, ImageCacheUnusable, ImageDamaged
+from pytest_ganeti_vcluster.images.claims import Claims
+from pytest_ganeti_vcluster.images.info import INFO_FILE, ImageInfo, ImageKey, room_of
+from pytest_ganeti_vcluster.keeper.record import write_json
+from pytest_ganeti_vcluster.settings import Settings
+
+_Read = TypeVar("_Read")
+Tell = Callable[[str], None]
+
+#: How many boots' time those who wait for an image give each who builds it: it is also stopped and copied.
+_PATIENCE = 2.0
+
+#: How often an image is obtained that is found gone or damaged each time.
+_TRIES = 3
+
+#: Seconds after which what another host has begun to make counts as left behind.
+_LONG_AGO = 86400.0
+
+#: What flock says where there is none.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+_UNBORN, _DYING, _LOCKS = ".new-", ".old-", "locks"
+_CURE = (
+    "give another folder (--vcluster-image-cache=FOLDER), or go without images (--vcluster-image-cache=off)"
+)
+
+
+def _quiet(_line: str) -> None:
+    pass
+
+
+@attrs.frozen
+class Removed:
+    """What was removed, and why. Where it is no image, but left of one, `info` says so."""
+
+    info: ImageInfo
+    why: str
+
+
+@attrs.frozen
+class ImageStore:
+    """The images in one folder. It need not be there yet.
+
+    `limit` is how many bytes they may take. `patience`: seconds that one who builds may take until those who wait
+    for it give up.
+    """
+
+    folder: Path
+    limit: int
+    patience: float = 600.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> ImageStore | None:
+        """Return the store that a run uses; None where it goes without."""
+        if settings.image_cache is None:
+            return None
+        return cls(settings.image_cache, settings.image_limit << 20, _PATIENCE * settings.timeout)
+
+    def use(
+        self, key: ImageKey, make: Callable[[Path], None], read: Callable[[Path], _Read], tell: Tell = _quiet
+    ) -> _Read:
+        """Obtain an image and return what `read` makes of its folder.
+
+        Where that finds it damaged or removed (`ImageDamaged`, `FileNotFoundError` of a path in it) it is built
+        again, and `read` is called again: it has to leave nothing half done. Raises what it raised in the end.
+        """
+        for last in (False,) * (_TRIES - 1) + (True,):
+            folder = self.obtain(key, make, tell)
+            try:
+                return read(folder)
+            except (ImageDamaged, FileNotFoundError) as error:
+                if isinstance(error, FileNotFoundError) and not _is_below(error.filename, folder):
+                    raise
+                self.discard(folder)
+                if last:
+                    raise
+                tell(f"the {_name(key)} is of no use and built again: {str(error).splitlines()[0]}")
+        raise AssertionError("the last try returns or raises")
+
+    def obtain(self, key: ImageKey, make: Callable[[Path], None], tell: Tell = _quiet) -> Path:
+        """Return the folder of an image's content, made by `make` if there is none yet.
+
+        `make` gets a folder that is not there, in one that is, of mode 0700; whatever it raises is raised, and
+        nothing is left. Who comes while another makes it waits, and `tell` is told for whom. Raises
+        `ImageCacheUnusable`, `DiskFull`, and `ImageError` after having waited too long.
+        """
+        with self._clear_errors():
+            self._check_folder()
+            if (found := self._find(key)) is not None:
+                return found
+            self._make_folders()
+        with contextlib.ExitStack() as stack:
+            with self._clear_errors():
+                stack.enter_context(self._claims.hold(key.digest, _name(key), self.patience, tell))
+                if (found := self._find(key)) is not None:
+                    return found
+            content = self._build(key, make)
+        self.collect(keep=key.digest)
+        return content
+
+    def discard(self, content: Path) -> None:
+        """Remove the image of this content, as `obtain` has returned it; nothing if it is gone already.
+
+        One that was built in its place meanwhile stays.
+        """
+        key = content.parent.name
+        if not content.exists():
+            return
+        with self._clear_errors(), self._claims.hold(key, f"image {key}", self.patience, _quiet):
+            if content.exists():
+                self._remove(content.parent)
+
+    def images(self) -> list[ImageInfo]:
+        """Look at all images, least recently used first."""
+        names = [name for name in self._names() if not name.startswith(".") and name != _LOCKS]
+        infos = [info for name in names if (info := ImageInfo.read(self.folder / name)) is not None]
+        return sorted(infos, key=lambda info: (info.used, info.key))
+
+    def size(self) -> int:
+        """Bytes that all images take, about."""
+        return sum(info.size for info in self.images())
+
+    def collect(
+        self,
+        limit: int | None = None,
+        *,
+        keep: str = "",
+        of_no_use: Callable[[ImageInfo], str] = lambda _info: "",
+    ) -> list[Removed]:
+        """Remove what was left behind, what is of no use, and then the least recently used ones above the limit.
+
+        `limit` in bytes (default: the store's). `of_no_use` says why an image is, empty if it is not. The image
+        of key `keep` stays, as does any whose lock somebody holds. Return what was removed.
+        """
+        removed = self._sweep()
+        infos = self.images()
+        total = sum(info.size for info in infos)
+        limit = self.limit if limit is None else limit
+        infos = [info for info in infos if info.key != keep]
+        reasons = {info.key: "broken" if info.is_broken else of_no_use(info) for info in infos}
+        # The least recently used come first, and sorting keeps that order.
+        for info in sorted(infos, key=lambda info: not reasons[info.key]):
+            why = reasons[info.key]
+            if not why and total > limit:
+                why = "was not used for longest"
+            if why and self._remove_if_free(info):
+                removed.append(Removed(info, why))
+                total -= info.size
+        return removed
+
+    def is_busy(self, key: str) -> bool:
+        """Whether somebody holds the lock of a key: builds its image, or removes it."""
+        with self._claims.hold_if_free(key) as held:
+            return not held
+
+    @property
+    def _claims(self) -> Claims:
+        return Claims(self.folder / _LOCKS)
+
+    def _find(self, key: ImageKey) -> Path | None:
+        info = ImageInfo.read(self.folder / key.digest)
+        if info is None or info.content is None:
+            return None
+        with contextlib.suppress(OSError):
+            # A cache that is only to be read is one nevertheless.
+            os.utime(info.folder / INFO_FILE)
+        return info.content
+
+    def _build(self, key: ImageKey, make: Callable[[Path], None]) -> Path:
+        """Make an image while holding its lock."""
+        with self._clear_errors():
+            self._remove(self.folder / key.digest)
+            self._remove_unborn(key.digest)
+        unborn = self.folder / f"{_UNBORN}{key.digest}-{_host()}"
+        content = unborn / secrets.token_hex(4)
+        try:
+            with self._clear_errors():
+                unborn.mkdir(mode=0o700)
+                make(content)
+                info = ImageInfo(
+                    key=key.digest,
+                    folder=unborn,
+                    content=content,
+                    label=key.label,
+                    size=room_of(unborn),
+                    created=time.time(),
+                    used=time.time(),
+                    facts=key.facts,
+                )
+                write_json(unborn / INFO_FILE, info.to_json())
+                return self._bear(unborn, content, key)
+        finally:
+            # Gone already, if all went well.
+            shutil.rmtree(unborn, ignore_errors=True)
+
+    def _bear(self, unborn: Path, content: Path, key: ImageKey) -> Path:
+        try:
+            unborn.rename(self.folder / key.digest)
+        except OSError as error:
+            # Another host was quicker, with which we share the folder and no locks.
+            if error.errno in {errno.EEXIST, errno.ENOTEMPTY} and (found := self._find(key)) is not None:
+                return found
+            raise
+        return self.folder / key.digest / content.name
+
+    def _sweep(self) -> list[Removed]:
+        """Remove what those have left who were killed while they made or removed an image."""
+        removed = []
+        for name in self._names():
+            path = self.folder / name
+            if name.startswith(_DYING):
+                shutil.rmtree(path, ignore_errors=True)
+            elif name.startswith(_UNBORN):
+                key = name[len(_UNBORN) :].partition("-")[0]
+                size = room_of(path)
+                with self._claims.hold_if_free(key) as held:
+                    if held and self._remove_unborn(key):
+                        removed.append(Removed(_left_behind(path, key, size), "was never finished"))
+        return removed
+
+    def _remove_unborn(self, key: str) -> bool:
+        """Remove what is left of makers of this image, whose lock we hold: so they are no more."""
+        found = False
+        for name in self._names():
+            path = self.folder / name
+            if name.startswith(f"{_UNBORN}{key}-") and (name.endswith(f"-{_host()}") or _is_old(path)):
+                shutil.rmtree(path, ignore_errors=True)
+                found = True
+        return found
+
+    def _remove_if_free(self, info: ImageInfo) -> bool:
+        with self._claims.hold_if_free(info.key) as held:
+            # Not if it was used, or built anew, since we looked.
+            return held and ImageInfo.read(info.folder) == info and self._remove(info.folder)
+
+    def _remove(self, folder: Path) -> bool:
+        """Remove an image, whose lock we hold; whether there was one, and it is gone."""
+        dying = self.folder / f"{_DYING}{secrets.token_hex(4)}"
+        try:
+            folder.rename(dying)
+        except OSError:
+            return False
+        if dying.is_dir() and not dying.is_symlink():
+            shutil.rmtree(dying, ignore_errors=True)
+        else:
+            dying.unlink(missing_ok=True)
+        return True
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(entry.name for entry in self.folder.iterdir())
+        except OSError:
+            return []
+
+    def _check_folder(self) -> None:
+        """Raise unless the folder, if it is there, is ours alone to write in: what is in it runs as us."""
+        try:
+            found = self.folder.stat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            raise self._unusable("it is no folder")
+        if found.st_uid != os.geteuid():
+            raise self._unusable(f"it belongs to another user (uid {found.st_uid}), and images hold keys")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise self._unusable(
+                f"others may write there (mode {stat.S_IMODE(found.st_mode):04o}), and what is in images runs as you",
+                cure=f"run `chmod go-w {self.folder}`, {_CURE}",
+            )
+
+    def _make_folders(self) -> None:
+        for folder in (self.folder, self.folder / _LOCKS):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        """Say what an error of the folder's file system means."""
+        try:
+            yield
+        except NotImplementedError as error:
+            raise self._unusable("its file system has no locks") from error
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFull(
+                    f"no room left for an image in {self.folder}",
+                    seen=str(error),
+                    cure="make room there (`ganeti-vcluster gc --images` removes images), " + _CURE,
+                ) from error
+            if error.errno in _NO_LOCKS:
+                raise self._unusable("its file system has no locks") from error
+            if _is_below(error.filename, self.folder) or _is_above(error.filename, self.folder):
+                raise self._unusable(str(error)) from error
+            raise
+
+    def _unusable(self, why: str, cure: str = _CURE) -> ImageCacheUnusable:
+        return ImageCacheUnusable(f"images of clusters cannot be kept in {self.folder}", seen=why, cure=cure)
+
+
+def _name(key: ImageKey) -> str:
+    return f"image of {key.label}" if key.label else f"image {key.digest}"
+
+
+def _left_behind(path: Path, key: str, size: int) -> ImageInfo:
+    return ImageInfo(key=key, folder=path, content=None, label=path.name, size=size, created=0.0, used=0.0)
+
+
+def _host() -> str:
+    """Name this host in file names; the same after it was started again."""
+    return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:8]
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _LONG_AGO
+    except OSError:
+        return False
+
+
+def _is_below(path: object, folder: Path) -> bool:
+    return isinstance(path, str) and Path(path).is_relative_to(folder)
+
+
+def _is_above(path: object, folder: Path) -> bool:
+    return isinstance(path, str) and folder.is_relative_to(path)
