@@ -95,6 +95,15 @@ class NodeSpec:
         figures = {"memory": self.memory, "cpus": self.cpus, "disk": self.disk}
         return {name: figure for name, figure in figures.items() if figure is not None}
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return attrs.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> NodeSpec:
+        """Return what `to_json` gave. Raises `SpecError`, or `TypeError` for what never was one."""
+        return cls(**value)
+
 
 def _nodes(value: object) -> tuple[NodeSpec, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
@@ -193,6 +202,20 @@ class ClusterSpec:
                     cure="give some of " + ", ".join(known),
                 )
         return cls(**{**(defaults or {}), **keywords})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON has it; equal specs give equal ones."""
+        plain = attrs.asdict(self, recurse=False)
+        return {
+            **{field: list(value) if isinstance(value, tuple) else value for field, value in plain.items()},
+            "nodes": [node.to_json() for node in self.nodes],
+            "needs": sorted(self.needs),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ClusterSpec:
+        """Return what `to_json` gave. Raises `SpecError`, or `TypeError` for what never was one."""
+        return cls(**{**value, "nodes": [NodeSpec.from_json(node) for node in value["nodes"]]})
 
     def __str__(self) -> str:
         return f"{self.name} of {len(self.nodes)} node" + ("s" if len(self.nodes) > 1 else "")
