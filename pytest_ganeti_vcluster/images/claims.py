@@ -85,7 +85,7 @@ class Holder:
 
 @attrs.frozen
 class Claims:
-    """The locks of a store, in a folder of their own."""
+    """The locks of a store, in a folder of their own, which is made in one that has to be there."""
 
     folder: Path
 
@@ -100,6 +100,7 @@ class Claims:
         Those who wait are told for whom. Raises `ImageError` after that, and `OSError` where locks cannot be made.
         """
         with contextlib.ExitStack() as stack:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             stack.enter_context(self._acquire(key, what, patience, tell))
             with contextlib.suppress(OSError):
                 # For people only, and on a full disk one has to do without.
@@ -116,6 +117,7 @@ class Claims:
         with contextlib.ExitStack() as stack:
             held = False
             with contextlib.suppress(Timeout, NotImplementedError, OSError):
+                self.folder.mkdir(mode=0o700, exist_ok=True)
                 stack.enter_context(FileLock(self._lock(key)).acquire(timeout=0))
                 held = True
             yield held

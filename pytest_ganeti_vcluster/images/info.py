@@ -64,10 +64,11 @@ class ImageInfo:
             used = (folder / INFO_FILE).stat().st_mtime
             value = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
             content = folder / str(value["content"])
-            if value["key"] != folder.name or content.parent != folder or not content.is_dir():
+            key = folder.name.partition("-")[2]
+            if value["key"] != key or content.parent != folder or not content.is_dir():
                 return cls._broken(folder, used)
             return cls(
-                key=folder.name,
+                key=key,
                 folder=folder,
                 content=content,
                 label=str(value["label"]),
@@ -81,14 +82,21 @@ class ImageInfo:
 
     @classmethod
     def _broken(cls, folder: Path, used: float) -> ImageInfo:
+        return attrs.evolve(
+            cls.of_remains(folder), label="(its record cannot be read)", created=used, used=used
+        )
+
+    @classmethod
+    def of_remains(cls, folder: Path) -> ImageInfo:
+        """Tell what little there is to tell of a folder that is no image."""
         return cls(
-            key=folder.name,
+            key=folder.name.partition("-")[2],
             folder=folder,
             content=None,
-            label="(its record cannot be read)",
+            label=folder.name,
             size=room_of(folder),
-            created=used,
-            used=used,
+            created=0.0,
+            used=0.0,
         )
 
     def to_json(self) -> dict[str, Any]:

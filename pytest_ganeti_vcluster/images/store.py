@@ -1,11 +1,13 @@
 """Images of ready clusters, each built once on a host, by whoever comes first.
 
-    KEY/image.json        what it is an image of (`info`); touched whenever it is used
-    KEY/TOKEN/            its content; TOKEN is random, so that nobody who reads an image finds himself in the next
-                          one of the same key
-    .new-KEY-HOST/        one that is being made
-    .old-TOKEN/           one that is being removed
-    locks/                who builds what (`claims`)
+    image-KEY/image.json    what it is an image of (`info`); touched whenever it is used
+    image-KEY/TOKEN/        its content; TOKEN is random, so that nobody who reads an image finds himself in the
+                            next one of the same key
+    .new-image-KEY-HOST/    one that is being made
+    .old-image-TOKEN/       one that is being removed
+    image-locks/            who builds what (`claims`)
+
+Whatever else is in the folder is not ours, and left alone.
 
 An image is whole by construction: it is made under another name, its record last, and renamed, and it is renamed
 again before the first file of it is removed; the kernel renames a folder whole or not at all. Nothing is flushed to
@@ -20,6 +22,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -51,7 +54,10 @@ _LONG_AGO = 86400.0
 #: What flock says where there is none.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
-_UNBORN, _DYING, _LOCKS = ".new-", ".old-", "locks"
+_LOCKS = "image-locks"
+_IMAGE = re.compile("image-([0-9a-f]{8,64})")
+_UNBORN = re.compile(r"\.new-image-([0-9a-f]{8,64})-([0-9a-f]{8})")
+_DYING = re.compile(r"\.old-image-([0-9a-f]{8})")
 _CURE = (
     "give another folder (--vcluster-image-cache=FOLDER), or go without images (--vcluster-image-cache=off)"
 )
@@ -63,7 +69,7 @@ def _quiet(_line: str) -> None:
 
 @attrs.frozen
 class Removed:
-    """What was removed, and why. Where it is no image, but left of one, `info` says so."""
+    """What was removed, and why."""
 
     info: ImageInfo
     why: str
@@ -120,7 +126,7 @@ class ImageStore:
             self._check_folder()
             if (found := self._find(key)) is not None:
                 return found
-            self._make_folders()
+            self._make_folder()
         with contextlib.ExitStack() as stack:
             with self._clear_errors():
                 stack.enter_context(self._claims.hold(key.digest, _name(key), self.patience, tell))
@@ -135,7 +141,7 @@ class ImageStore:
 
         One that was built in its place meanwhile stays.
         """
-        key = content.parent.name
+        key = content.parent.name.partition("-")[2]
         if not content.exists():
             return
         with self._clear_errors(), self._claims.hold(key, f"image {key}", self.patience, _quiet):
@@ -144,8 +150,8 @@ class ImageStore:
 
     def images(self) -> list[ImageInfo]:
         """Look at all images, least recently used first."""
-        names = [name for name in self._names() if not name.startswith(".") and name != _LOCKS]
-        infos = [info for name in names if (info := ImageInfo.read(self.folder / name)) is not None]
+        folders = [path for path, _ in self._entries(_IMAGE)]
+        infos = [info for folder in folders if (info := ImageInfo.read(folder)) is not None]
         return sorted(infos, key=lambda info: (info.used, info.key))
 
     def size(self) -> int:
@@ -190,7 +196,7 @@ class ImageStore:
         return Claims(self.folder / _LOCKS)
 
     def _find(self, key: ImageKey) -> Path | None:
-        info = ImageInfo.read(self.folder / key.digest)
+        info = ImageInfo.read(self._image(key))
         if info is None or info.content is None:
             return None
         with contextlib.suppress(OSError):
@@ -201,17 +207,17 @@ class ImageStore:
     def _build(self, key: ImageKey, make: Callable[[Path], None]) -> Path:
         """Make an image while holding its lock."""
         with self._clear_errors():
-            self._remove(self.folder / key.digest)
+            self._remove(self._image(key))
             self._remove_unborn(key.digest)
-        unborn = self.folder / f"{_UNBORN}{key.digest}-{_host()}"
+        unborn = self.folder / f".new-image-{key}-{_host()}"
         content = unborn / secrets.token_hex(4)
         try:
             with self._clear_errors():
                 unborn.mkdir(mode=0o700)
                 make(content)
                 info = ImageInfo(
-                    key=key.digest,
                     folder=unborn,
+                    key=key.digest,
                     content=content,
                     label=key.label,
                     size=room_of(unborn),
@@ -227,38 +233,35 @@ class ImageStore:
 
     def _bear(self, unborn: Path, content: Path, key: ImageKey) -> Path:
         try:
-            unborn.rename(self.folder / key.digest)
+            unborn.rename(self._image(key))
         except OSError as error:
             # Another host was quicker, with which we share the folder and no locks.
             if error.errno in {errno.EEXIST, errno.ENOTEMPTY} and (found := self._find(key)) is not None:
                 return found
             raise
-        return self.folder / key.digest / content.name
+        return self._image(key) / content.name
 
     def _sweep(self) -> list[Removed]:
         """Remove what those have left who were killed while they made or removed an image."""
         removed = []
-        for name in self._names():
-            path = self.folder / name
-            if name.startswith(_DYING):
-                shutil.rmtree(path, ignore_errors=True)
-            elif name.startswith(_UNBORN):
-                key = name[len(_UNBORN) :].partition("-")[0]
-                size = room_of(path)
-                with self._claims.hold_if_free(key) as held:
-                    if held and self._remove_unborn(key):
-                        removed.append(Removed(_left_behind(path, key, size), "was never finished"))
+        for path, _ in self._entries(_DYING):
+            removed.append(Removed(ImageInfo.of_remains(path), "was being removed"))
+            shutil.rmtree(path, ignore_errors=True)
+        for path, found in self._entries(_UNBORN):
+            with self._claims.hold_if_free(found[1]) as held:
+                remains = ImageInfo.of_remains(path)
+                if held and self._remove_unborn(found[1]):
+                    removed.append(Removed(remains, "was never finished"))
         return removed
 
     def _remove_unborn(self, key: str) -> bool:
         """Remove what is left of makers of this image, whose lock we hold: so they are no more."""
-        found = False
-        for name in self._names():
-            path = self.folder / name
-            if name.startswith(f"{_UNBORN}{key}-") and (name.endswith(f"-{_host()}") or _is_old(path)):
+        any_found = False
+        for path, found in self._entries(_UNBORN):
+            if found[1] == key and (found[2] == _host() or _is_old(path)):
                 shutil.rmtree(path, ignore_errors=True)
-                found = True
-        return found
+                any_found = True
+        return any_found
 
     def _remove_if_free(self, info: ImageInfo) -> bool:
         with self._claims.hold_if_free(info.key) as held:
@@ -267,7 +270,7 @@ class ImageStore:
 
     def _remove(self, folder: Path) -> bool:
         """Remove an image, whose lock we hold; whether there was one, and it is gone."""
-        dying = self.folder / f"{_DYING}{secrets.token_hex(4)}"
+        dying = self.folder / f".old-image-{secrets.token_hex(4)}"
         try:
             folder.rename(dying)
         except OSError:
@@ -278,11 +281,16 @@ class ImageStore:
             dying.unlink(missing_ok=True)
         return True
 
-    def _names(self) -> list[str]:
+    def _image(self, key: ImageKey) -> Path:
+        return self.folder / f"image-{key}"
+
+    def _entries(self, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
+        """Look what is there under names like these."""
         try:
-            return sorted(entry.name for entry in self.folder.iterdir())
+            paths = sorted(self.folder.iterdir())
         except OSError:
             return []
+        return [(path, found) for path in paths if (found := pattern.fullmatch(path.name))]
 
     def _check_folder(self) -> None:
         """Raise unless the folder, if it is there, is ours alone to write in: what is in it runs as us."""
@@ -300,9 +308,8 @@ class ImageStore:
                 cure=f"run `chmod go-w {self.folder}`, {_CURE}",
             )
 
-    def _make_folders(self) -> None:
-        for folder in (self.folder, self.folder / _LOCKS):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _make_folder(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def _clear_errors(self) -> Iterator[None]:
@@ -330,10 +337,6 @@ class ImageStore:
 
 def _name(key: ImageKey) -> str:
     return f"image of {key.label}" if key.label else f"image {key.digest}"
-
-
-def _left_behind(path: Path, key: str, size: int) -> ImageInfo:
-    return ImageInfo(key=key, folder=path, content=None, label=path.name, size=size, created=0.0, used=0.0)
 
 
 def _host() -> str:
