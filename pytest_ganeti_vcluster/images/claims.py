@@ -113,10 +113,10 @@ class Claims:
 
     @contextlib.contextmanager
     def hold_if_free(self, key: str) -> Iterator[bool]:
-        """Hold a key's lock meanwhile if nobody else does; whether we do."""
+        """Hold a key's lock meanwhile if nobody else does; whether we do. Raises `OSError` as `hold` does."""
         with contextlib.ExitStack() as stack:
             held = False
-            with contextlib.suppress(Timeout, NotImplementedError, OSError):
+            with contextlib.suppress(Timeout):
                 self.folder.mkdir(mode=0o700, exist_ok=True)
                 stack.enter_context(FileLock(self._lock(key)).acquire(timeout=0))
                 held = True

@@ -69,10 +69,11 @@ def _quiet(_line: str) -> None:
 
 @attrs.frozen
 class Removed:
-    """What was removed, and why."""
+    """What was removed, and why; whether it is gone."""
 
     info: ImageInfo
     why: str
+    gone: bool = True
 
 
 @attrs.frozen
@@ -133,7 +134,8 @@ class ImageStore:
                 if (found := self._find(key)) is not None:
                     return found
             content = self._build(key, make)
-        self.collect(keep=key.digest)
+        with contextlib.suppress(ImageCacheUnusable, DiskFull):
+            self.collect(keep=key.digest)
         return content
 
     def discard(self, content: Path) -> None:
@@ -168,12 +170,17 @@ class ImageStore:
         """Remove what was left behind, what is of no use, and then the least recently used ones above the limit.
 
         `limit` in bytes (default: the store's). `of_no_use` says why an image is, empty if it is not. The image
-        of key `keep` stays, as does any whose lock somebody holds. Return what was removed.
+        of key `keep` stays, as does any whose lock somebody holds, or that was used meanwhile. Return what was
+        removed, or was to be and could not. Raises `ImageCacheUnusable`, `DiskFull`.
         """
-        removed = self._sweep()
+        with self._clear_errors():
+            self._check_folder()
+            return [*self._sweep(), *self._shrink(self.limit if limit is None else limit, keep, of_no_use)]
+
+    def _shrink(self, limit: int, keep: str, of_no_use: Callable[[ImageInfo], str]) -> list[Removed]:
+        removed = []
         infos = self.images()
         total = sum(info.size for info in infos)
-        limit = self.limit if limit is None else limit
         infos = [info for info in infos if info.key != keep]
         reasons = {info.key: "broken" if info.is_broken else of_no_use(info) for info in infos}
         # The least recently used come first, and sorting keeps that order.
@@ -181,15 +188,11 @@ class ImageStore:
             why = reasons[info.key]
             if not why and total > limit:
                 why = "was not used for longest"
-            if why and self._remove_if_free(info):
-                removed.append(Removed(info, why))
-                total -= info.size
+            gone = self._remove_if_free(info) if why else None
+            if gone is not None:
+                removed.append(Removed(info, why, gone))
+                total -= info.size if gone else 0
         return removed
-
-    def is_busy(self, key: str) -> bool:
-        """Whether somebody holds the lock of a key: builds its image, or removes it."""
-        with self._claims.hold_if_free(key) as held:
-            return not held
 
     @property
     def _claims(self) -> Claims:
@@ -245,13 +248,14 @@ class ImageStore:
         """Remove what those have left who were killed while they made or removed an image."""
         removed = []
         for path, _ in self._entries(_DYING):
-            removed.append(Removed(ImageInfo.of_remains(path), "was being removed"))
+            remains = ImageInfo.of_remains(path)
             shutil.rmtree(path, ignore_errors=True)
+            removed.append(Removed(remains, "was being removed", not path.exists()))
         for path, found in self._entries(_UNBORN):
             with self._claims.hold_if_free(found[1]) as held:
                 remains = ImageInfo.of_remains(path)
                 if held and self._remove_unborn(found[1]):
-                    removed.append(Removed(remains, "was never finished"))
+                    removed.append(Removed(remains, "was never finished", not path.exists()))
         return removed
 
     def _remove_unborn(self, key: str) -> bool:
@@ -263,10 +267,13 @@ class ImageStore:
                 any_found = True
         return any_found
 
-    def _remove_if_free(self, info: ImageInfo) -> bool:
+    def _remove_if_free(self, info: ImageInfo) -> bool | None:
+        """Remove an image; whether it is gone, and None where somebody uses it and it was not tried."""
         with self._claims.hold_if_free(info.key) as held:
             # Not if it was used, or built anew, since we looked.
-            return held and ImageInfo.read(info.folder) == info and self._remove(info.folder)
+            if not held or ImageInfo.read(info.folder) != info:
+                return None
+            return self._remove(info.folder)
 
     def _remove(self, folder: Path) -> bool:
         """Remove an image, whose lock we hold; whether there was one, and it is gone."""
