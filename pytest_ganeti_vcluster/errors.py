@@ -7,8 +7,8 @@
         `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `ImageCacheUnusable`,
         `EngineUnavailable`
     `GanetiError`          Ganeti said no, or did not do what it should
-        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `CommandFailed`, `LuxiError`, `RapiError`,
-        `JobFailed`, `JobTimeout`
+        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `CommandFailed`, `LuxiError`,
+        `RapiError`, `JobFailed`, `JobTimeout`
     `KeeperError`          the process that owns a cluster cannot be reached
     `ImageError`           an image of a cluster could not be had
         `ImageDamaged`     one is not what it was when it was made: it is discarded and built again
@@ -109,6 +109,10 @@ class GanetiError(VClusterError):
 
 class BootFailed(GanetiError):
     """A cluster did not come up."""
+
+
+class ResetFailed(GanetiError):
+    """A cluster could not be put back to an earlier state; a new one can be had."""
 
 
 class DaemonDied(BootFailed):

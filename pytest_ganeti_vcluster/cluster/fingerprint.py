@@ -10,15 +10,18 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import KeeperError
+from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import read_stat
 
 #: Folders of a node in which queries leave traces.
 _VOLATILE_FOLDERS = ("var/log",)
+#: Folders of a cluster's root that are made once and only read.
+_NOT_STATE = ("farm", "pristine", "snapshots")
 #: Seconds that what a finished boot still does in the background may take, and between two looks.
 _SETTLING = 10.0
 _PAUSE = 0.05
+_SHORT_PAUSE = 0.005
 #: Seconds that processes of a finished command may take to end.
 _GRACE = 1.0
 
@@ -35,40 +38,50 @@ class Fingerprint:
     processes: Mapping[tuple[int, int], str]
 
     @classmethod
-    def of(cls, cluster: VirtualCluster) -> Fingerprint:
-        """Take it now. Raises `KeeperError` or `OSError` for a cluster that has ended."""
+    def of(cls, keeper: Keeper) -> Fingerprint:
+        """Take it of a keeper's cluster now. Raises `KeeperError` or `OSError` for one that has ended."""
+        return cls(cls.of_files(keeper.root), cls.of_processes(keeper))
+
+    @classmethod
+    def of_files(cls, root: Path) -> dict[str, tuple[object, ...]]:
+        """Take that of the files below a cluster's root."""
         files: dict[str, tuple[object, ...]] = {}
-        for folder in _folders(cluster.root):
-            files.update(_walk(folder, cluster.root))
+        for folder in _folders(root):
+            files.update(_walk(folder, root))
+        return files
+
+    @classmethod
+    def of_processes(cls, keeper: Keeper) -> dict[tuple[int, int], str]:
+        """Take that of the processes."""
         processes = {}
-        for process in cluster.parts.keeper.processes():
+        for process in keeper.processes():
             now = read_stat(process.pid)
             if now is not None and not now.is_zombie:
                 stopped = " (stopped)" if now.state in "tT" else ""
                 processes[process.pid, process.started] = process.name + stopped
-        return cls(files, processes)
+        return processes
 
     @classmethod
-    def of_settled(cls, cluster: VirtualCluster) -> Fingerprint:
+    def of_settled(cls, keeper: Keeper) -> Fingerprint:
         """Take it when two looks in a row have found the same."""
         deadline = time.monotonic() + _SETTLING
-        last = cls.of(cluster)
+        last = cls.of(keeper)
         while True:
             time.sleep(_PAUSE)
-            now = cls.of(cluster)
+            now = cls.of(keeper)
             if now == last or time.monotonic() > deadline:
                 return now
             last = now
 
-    def changes(self, cluster: VirtualCluster) -> list[str]:
+    def changes(self, keeper: Keeper, grace: float = _GRACE) -> list[str]:
         """Return, for people, what is different by now; empty where nothing is.
 
-        Processes that were not there before have a moment to end: a command may leave some that are about to.
+        Processes that were not there before have `grace` seconds to end: a command may leave some that are about to.
         """
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + grace
         while True:
             try:
-                now = Fingerprint.of(cluster)
+                now = Fingerprint.of(keeper)
             except (KeeperError, OSError) as error:
                 return [f"the cluster has ended: {error}"]
             changes = [
@@ -78,12 +91,12 @@ class Fingerprint:
             only_new = self.files == now.files and self.processes.items() <= now.processes.items()
             if not changes or not only_new or time.monotonic() > deadline:
                 return changes
-            time.sleep(_PAUSE)
+            time.sleep(_SHORT_PAUSE)
 
 
 def _folders(root: Path) -> list[Path]:
     """Name the folders whose files count: node roots, what nodes share, and the engine's names."""
-    return [entry for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name != "farm"]
+    return [entry for entry in sorted(root.iterdir()) if entry.is_dir() and entry.name not in _NOT_STATE]
 
 
 def _walk(top: Path, root: Path) -> Iterator[tuple[str, tuple[object, ...]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 
 from pytest_ganeti_vcluster.cluster.spec import NodeSpec
 from pytest_ganeti_vcluster.engines.base import NodeSite
@@ -10,7 +11,7 @@ from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import NodeShell
 from pytest_ganeti_vcluster.ganeti.farm import Farm
-from pytest_ganeti_vcluster.ganeti.node_root import make_node_root
+from pytest_ganeti_vcluster.ganeti.node_root import make_node_root, renew_node_root
 from pytest_ganeti_vcluster.keeper.client import Keeper
 
 
@@ -24,26 +25,43 @@ class NodeMaker:
 
     def make(self, spec: NodeSpec, index: int) -> BootNode:
         """Make node number `index`, which Ganeti does not know yet."""
-        node = self._site.node(f"{spec.name}.{DOMAIN}", index)
-        environment = {**self._site.environment(node), **self._farm.environment()}
+        [node] = self.place([(spec, index)])
         make_node_root(
-            node,
-            environment=environment,
-            passwd=self._site.passwd(node),
+            node.site,
+            environment=node.shell.environment,
+            passwd=self._site.passwd(node.site),
             host_key=self._site.host_key,
             admin_key=self._site.admin_key,
             ssh_port=self._site.ssh_port,
             report=spec.report,
         )
+        return node
+
+    def place(self, wanted: Sequence[tuple[NodeSpec, int]]) -> list[BootNode]:
+        """Give nodes, by spec and number, their names and addresses; their root folders are the caller's to make."""
+        sites = self._site.nodes([(f"{spec.name}.{DOMAIN}", index) for spec, index in wanted], wait=False)
+        return [self.of_site(spec, site) for (spec, _index), site in zip(wanted, sites)]
+
+    def of_site(self, spec: NodeSpec, site: NodeSite) -> BootNode:
+        """Return the node that stands at a site, and change nothing."""
         return BootNode(
-            site=node,
-            shell=NodeShell(self._keeper, node.name, node.root, environment),
+            site=site,
+            shell=NodeShell(self._keeper, site.name, site.root, self._environment(site)),
             group=spec.group,
             master_candidate=spec.master_candidate,
             offline=spec.offline,
+        )
+
+    def renew(self, node: BootNode) -> tuple[str, ...]:
+        """Write anew what depends on the machine in a root that was copied; return the paths in it."""
+        return renew_node_root(
+            node.site, environment=node.shell.environment, passwd=self._site.passwd(node.site)
         )
 
     def remove(self, node: NodeSite) -> None:
         """Take a node's name, logins and root folder away."""
         self._site.forget(node.name)
         shutil.rmtree(node.root)
+
+    def _environment(self, node: NodeSite) -> dict[str, str]:
+        return {**self._site.environment(node), **self._farm.environment()}

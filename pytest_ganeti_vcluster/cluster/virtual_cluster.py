@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -16,8 +16,9 @@ from pytest_ganeti_vcluster.clients.jobs import Job, submit
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
-from pytest_ganeti_vcluster.cluster.instance_names import instance_names
+from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode, instance_names
 from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.roster import Member, Roster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
@@ -32,6 +33,10 @@ from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
 from pytest_ganeti_vcluster.ganeti.verify import Problem, parse_verify, without_expected
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.cluster.restoring import ClusterState, Reset
+    from pytest_ganeti_vcluster.cluster.snapshots import Snapshot
 
 #: Job states that do not change any more (src/Ganeti/Types.hs, JobStatus).
 FINAL_JOB_STATUS = ("success", "error", "canceled")
@@ -56,18 +61,28 @@ class ClusterParts:
 class VirtualCluster:
     """A running cluster. Names of nodes and instances may be given short ("node2") or in full.
 
-    `boot_stages` tells what its boot spent its time on.
+    `boot_stages` tells what its boot spent its time on. Several processes may each have a handle of one cluster.
     """
 
-    def __init__(self, parts: ClusterParts, nodes: Sequence[BootNode]) -> None:
+    def __init__(self, parts: ClusterParts, nodes: Sequence[BootNode] | None = None) -> None:
+        """Give `nodes` for a cluster that was just made: they are written down; others are read from its folder."""
         self.parts = parts
         self.boot_stages = parts.stages
-        self._nodes = [VirtualNode(self, node, index) for index, node in enumerate(nodes, 1)]
-        self._next_index = len(nodes) + 1
+        self.roster = Roster(parts.keeper.root)
+        self._known_nodes: dict[Member, VirtualNode] = {}
+        self._attached = nodes is None
         self._closed = False
+        if nodes is not None:
+            members = [Member(spec, index) for index, spec in enumerate(parts.spec.nodes, 1)]
+            self.roster.create(members)
+            self._known_nodes = {
+                member: VirtualNode(self, node, member.index) for member, node in zip(members, nodes)
+            }
+        #: What `reset` puts the cluster back to; only who built it has it.
+        self.pristine: ClusterState | None = None
 
     def __repr__(self) -> str:
-        return f"<VirtualCluster {self.name} of {len(self._nodes)} nodes in {self.root}>"
+        return f"<VirtualCluster {self.name} of {len(self.nodes)} nodes in {self.root}>"
 
     def __enter__(self) -> VirtualCluster:  # noqa: PYI034  typing.Self comes with Python 3.11
         return self
@@ -114,25 +129,25 @@ class VirtualCluster:
 
     @property
     def nodes(self) -> list[VirtualNode]:
-        """Its nodes, in the order in which they joined."""
-        return list(self._nodes)
+        """Its nodes, in the order in which they joined, whichever process added them."""
+        return [self._virtual_node(member) for member in self.roster.members()]
 
     def node(self, which: str | int) -> VirtualNode:
         """Return a node by name, or by its place in `nodes`; KeyError or IndexError where there is none such."""
+        nodes = self.nodes
         if isinstance(which, int):
-            return self._nodes[which]
-        for node in self._nodes:
+            return nodes[which]
+        for node in nodes:
             if which in (node.name, node.name.split(".")[0]):
                 return node
-        raise KeyError(
-            f"no node {which!r} in {self.name}; there are {', '.join(n.name for n in self._nodes)}"
-        )
+        raise KeyError(f"no node {which!r} in {self.name}; there are {', '.join(n.name for n in nodes)}")
 
     @property
     def master(self) -> VirtualNode:
         """The node that most nodes take for the master (their ssconf_master_node), as Ganeti's voting would."""
+        nodes = self.nodes
         votes: Counter[str] = Counter()
-        for node in self._nodes:
+        for node in nodes:
             try:
                 votes[
                     node.path("/var/lib/ganeti/ssconf_master_node").read_text(encoding="ascii").strip()
@@ -140,10 +155,10 @@ class VirtualCluster:
             except OSError:
                 continue
         for name, _count in votes.most_common():
-            for node in self._nodes:
+            for node in nodes:
                 if node.name == name:
                     return node
-        return self._nodes[0]
+        return nodes[0]
 
     def full_name(self, name: str) -> str:
         """Return a name with the cluster's domain, unless it has one."""
@@ -231,20 +246,23 @@ class VirtualCluster:
 
         Raises `SpecError` for a name that is taken, `BootFailed` where the join fails; then nothing of it is left.
         """
-        spec = NodeSpec(
-            name=name or self._free_node_name(),
-            memory=memory,
-            cpus=cpus,
-            disk=disk,
-            group=group,
-            master_candidate=master_candidate,
-        )
-        if self.parts.site.knows(self.full_name(str(spec.name))):
-            raise SpecError(
-                f"name={spec.name!r} is not possible: {self.name} has the name already",
-                cure="give another, or none: the next free one is found",
+        with self.roster.new_number() as index:
+            spec = NodeSpec(
+                name=name or self._free_node_name(index),
+                memory=memory,
+                cpus=cpus,
+                disk=disk,
+                group=group,
+                master_candidate=master_candidate,
             )
-        index, self._next_index = self._next_index, self._next_index + 1
+            full = self.full_name(str(spec.name))
+            if self.parts.site.knows(full):
+                raise SpecError(
+                    f"name={spec.name!r} is not possible: {self.name} has the name already",
+                    cure="give another, or none: the next free one is found",
+                )
+            # From now on nobody else can take the name.
+            self.parts.site.node(full, index)
         master = self.master.boot_node
         bootstrap = self.parts.bootstrap.until(time.monotonic() + self.parts.settings.timeout)
         if group not in self.luxi.query("group", ["name"]).column("name"):
@@ -258,15 +276,15 @@ class VirtualCluster:
             bootstrap.until(time.monotonic() + TIMEOUT).undo_add(master, boot_node)
             self._take_away(boot_node)
             raise
-        node = VirtualNode(self, boot_node, index)
-        self._nodes.append(node)
-        return node
+        member = Member(spec, index)
+        self.roster.join(member)
+        return self._virtual_node(member)
 
     def remove_node(self, node: VirtualNode | str) -> None:
         """Take a node out of the cluster (`gnt-node remove`), end what still runs on it and delete its root."""
         gone = self.node(node) if isinstance(node, str) else node
         self.run("gnt-node", "remove", gone.name)
-        self._nodes.remove(gone)
+        self.roster.leave(gone.index)
         self._take_away(gone.boot_node)
 
     def _take_away(self, node: BootNode) -> None:
@@ -315,26 +333,16 @@ class VirtualCluster:
         further `fields` are OP_INSTANCE_CREATE's. Raises `JobFailed`.
         """
         full = self.full_name(name or self._free_instance_name())
-        if disks is None:
-            disks = [] if disk_template == "diskless" else [{"size": 16}]
-        op: dict[str, Any] = {
-            "OP_ID": "OP_INSTANCE_CREATE",
-            "instance_name": full,
-            "mode": "create",
-            "disk_template": disk_template,
-            "disks": [dict(disk) for disk in disks],
-            "nics": [dict(nic) for nic in nics],
-            "beparams": {"memory": memory, "vcpus": vcpus},
-            "hvparams": {},
-            "os_type": os,
-            "start": start,
-            "ip_check": False,
-            "name_check": True,
-            "hypervisor": "fake",
-            **fields,
-        }
-        if disk_template != "diskless":
-            op.setdefault("file_driver", "loop")
+        op = create_opcode(
+            full,
+            disk_template,
+            disks=disks,
+            nics=nics,
+            beparams={"memory": memory, "vcpus": vcpus},
+            os=os,
+            start=start,
+            fields=fields,
+        )
         if primary is None:
             op.setdefault("iallocator", self.default_iallocator)
         else:
@@ -345,6 +353,41 @@ class VirtualCluster:
         return VirtualInstance(self, full)
 
     # Its state
+
+    def reset(self) -> Reset:
+        """Put the cluster back to how it was when it was built; nothing is done where nothing has changed.
+
+        Files, jobs, instances, nodes and daemons are as in a fresh cluster of the same spec afterwards, but for the
+        logs. Jobs and commands that run are ended. Raises `ResetFailed` where only a new cluster helps.
+        """
+        from pytest_ganeti_vcluster.cluster.restoring import reset
+
+        return reset(self)
+
+    def snapshot(self) -> Snapshot:
+        """Keep how the cluster is now, with instances, their disks and the job queue, for `restore`.
+
+        Waits until no job waits or runs. It lives in the cluster's folder, and ends with the cluster.
+        """
+        from pytest_ganeti_vcluster.cluster.snapshots import take_snapshot
+
+        return take_snapshot(self)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put the cluster back to a snapshot of it. Raises `SpecError` for another cluster's, and `ResetFailed`."""
+        from pytest_ganeti_vcluster.cluster.snapshots import restore_snapshot
+
+        restore_snapshot(self, snapshot)
+
+    @property
+    def next_index(self) -> int:
+        """Number that the next new node gets; for the product's own use."""
+        return self.roster.next_number()
+
+    def put_nodes_back(self, nodes: Sequence[VirtualNode], next_index: int) -> None:
+        """Have these nodes again; for the product's own use."""
+        members = {node: member for member, node in self._known_nodes.items()}
+        self.roster.replace_with([members[node] for node in nodes], next_index)
 
     def verify(self) -> list[Problem]:
         """Run `gnt-cluster verify` and return what it found, less what a virtual cluster cannot help.
@@ -363,11 +406,22 @@ class VirtualCluster:
         return self.parts.access
 
     def close(self) -> None:
-        """End every process of the cluster, give its addresses back and delete its folder, unless it is kept."""
+        """End every process of the cluster, give its addresses back and delete its folder, unless it is kept.
+
+        A handle that was attached to a cluster of others only lets go of it (`detach`).
+        """
         if self._closed:
             return
         self._closed = True
-        self.parts.keeper.stop()
+        if self._attached:
+            self.parts.keeper.close()
+        else:
+            self.parts.keeper.stop()
+
+    def detach(self) -> None:
+        """Let go of the cluster: it ends, as `close` ends it, when the last process that uses it lets go or dies."""
+        self._attached = True
+        self.close()
 
     def keep(self) -> None:
         """Keep the cluster's folder when it is closed."""
@@ -376,8 +430,14 @@ class VirtualCluster:
     def _node_name(self, node: VirtualNode | str) -> str:
         return self.node(node).name if isinstance(node, str) else node.name
 
-    def _free_node_name(self) -> str:
-        number = self._next_index
+    def _virtual_node(self, member: Member) -> VirtualNode:
+        if member not in self._known_nodes:
+            site = self.parts.site.site_of(self.full_name(member.name), member.index)
+            node = self.parts.node_maker.of_site(member.spec, site)
+            self._known_nodes[member] = VirtualNode(self, node, member.index)
+        return self._known_nodes[member]
+
+    def _free_node_name(self, number: int) -> str:
         while self.parts.site.knows(self.full_name(f"node{number}")):
             number += 1
         return f"node{number}"

@@ -66,7 +66,12 @@ _MASTER_IP_SETUP = """\
 set -e -u
 record="$GANETI_ROOTDIR/var/run/vcluster-master-ip"
 case "${1:-}" in
-  start) echo "$MASTER_IP" > "$record.new"; mv "$record.new" "$record" ;;
+  start)
+    # luxid asks for it at each start: what is so already is not written again.
+    if [ "$(cat "$record" 2>/dev/null)" != "$MASTER_IP" ]; then
+      echo "$MASTER_IP" > "$record.new"; mv "$record.new" "$record"
+    fi
+    ;;
   stop) rm -f "$record" ;;
   *) echo "usage: $0 start|stop" >&2; exit 1 ;;
 esac

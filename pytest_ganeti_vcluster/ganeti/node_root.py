@@ -35,14 +35,8 @@ _FOLDERS = (
     "tmp",
 )
 
-# The same arguments as Debian's /etc/default/ganeti knows, with the node's own address.
-_DEFAULTS = """\
-NODED_ARGS='--no-mlock -b {ip}'
-CONFD_ARGS='-b {ip}'
-RAPI_ARGS='-b {ip} --require-authentication'
-MOND_ARGS='-b {ip}'
-METAD_ARGS='-b {ip} -p {metad_port}'
-"""
+# The same variables as Debian's /etc/default/ganeti knows.
+_DEFAULTS = ("noded", "confd", "rapi", "mond", "metad")
 
 #: Bridges that a node says it has (inside/adaptations/bridges.py); the first is where NICs go by default.
 BRIDGES = ("br0", "br1")
@@ -65,6 +59,18 @@ if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
 fi
 exec {command} /bin/bash
 """
+
+
+def daemon_arguments(daemon: str, ip: str) -> list[str]:
+    """Return the arguments of one of a node's daemons, by its short name: they bind it to the node's address."""
+    arguments = {
+        "noded": ["--no-mlock", "-b", ip],
+        "confd": ["-b", ip],
+        "rapi": ["-b", ip, "--require-authentication"],
+        "mond": ["-b", ip],
+        "metad": ["-b", ip, "-p", str(METAD_PORT)],
+    }
+    return arguments.get(daemon, [])
 
 
 def make_node_root(
@@ -91,9 +97,8 @@ def make_node_root(
     state.mkdir()
     state.chmod(0o775)
     (root / "etc/passwd").write_text(passwd, encoding="utf-8")
-    (root / "etc/default/ganeti").write_text(
-        _DEFAULTS.format(ip=node.ip, metad_port=METAD_PORT), encoding="utf-8"
-    )
+    defaults = (f"{name.upper()}_ARGS='{shlex.join(daemon_arguments(name, node.ip))}'" for name in _DEFAULTS)
+    (root / "etc/default/ganeti").write_text("\n".join(defaults) + "\n", encoding="utf-8")
     (root / "etc/ganeti/file-storage-paths").write_text(_FILE_STORAGE_PATHS, encoding="utf-8")
     (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
     if report:
@@ -119,6 +124,13 @@ def _set_up_ssh(root: Path, host_key: Path, admin_key: Path, ssh_port: int) -> N
     shutil.copy(f"{admin_key}.pub", authorized)
     authorized.chmod(0o600)
     (root / "root/.ssh/config").write_text(f"Host *\n  Port {ssh_port}\n", encoding="utf-8")
+
+
+def renew_node_root(node: NodeSite, *, environment: Mapping[str, str], passwd: str) -> tuple[str, ...]:
+    """Write anew what depends on the machine of now in a node root that was copied; return the paths in it."""
+    (node.root / "etc/passwd").write_text(passwd, encoding="utf-8")
+    _write_scripts(node, environment)
+    return ("etc/passwd", "cmd", "ssh-command")
 
 
 def _write_scripts(node: NodeSite, environment: Mapping[str, str]) -> None:

@@ -129,6 +129,14 @@ class Content:
         """Give the same with other entries in the place of some, or in addition; their folders must be there."""
         return attrs.evolve(self, entries={**self.entries, **{entry.path: entry for entry in files}})
 
+    def select(self, wanted: Callable[[str], bool]) -> Content:
+        """Give the part of it whose paths are wanted."""
+        return attrs.evolve(self, entries={path: one for path, one in self.entries.items() if wanted(path)})
+
+    def data(self, path: str) -> bytes:
+        """Return the contents of a small file, neutral. Raises `ImageDamaged`, `KeyError`."""
+        return self._read(self.entries[path])
+
     # Putting
 
     def put(self, target: Path, words: Words) -> None:

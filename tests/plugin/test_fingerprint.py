@@ -130,22 +130,22 @@ CHANGES = {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_looking_changes_nothing(cluster: VirtualCluster, look: str) -> None:
-    before = Fingerprint.of_settled(cluster)
+    before = Fingerprint.of_settled(cluster.parts.keeper)
     LOOKS[look](cluster)
-    assert before.changes(cluster) == []
+    assert before.changes(cluster.parts.keeper) == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_seen(cluster: VirtualCluster, change: str) -> None:
     CHANGES[change].prepare(cluster)
-    before = Fingerprint.of_settled(cluster)
+    before = Fingerprint.of_settled(cluster.parts.keeper)
     CHANGES[change].act(cluster)
-    changes = before.changes(cluster)
+    changes = before.changes(cluster.parts.keeper)
     assert [text for text in changes if CHANGES[change].expected in text], changes
 
 
 def test_a_cluster_that_has_ended_is_a_change(vcluster_factory: ClusterFactory) -> None:
     with vcluster_factory(nodes=1) as cluster:
-        before = Fingerprint.of(cluster)
-    (change,) = before.changes(cluster)
+        before = Fingerprint.of(cluster.parts.keeper)
+    (change,) = before.changes(cluster.parts.keeper)
     assert change.startswith("the cluster has ended")

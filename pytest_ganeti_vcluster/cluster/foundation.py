@@ -1,0 +1,202 @@
+"""What a cluster stands on before Ganeti comes: keeper, addresses, farm, fork server, names, ssh."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import attrs
+
+from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
+from pytest_ganeti_vcluster.engines.base import SiteTools
+from pytest_ganeti_vcluster.engines.choice import choose_engine
+from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
+from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
+from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, VClusterError
+from pytest_ganeti_vcluster.ganeti import preflight
+from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Timeline
+from pytest_ganeti_vcluster.ganeti.farm import Farm, build_farm
+from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
+from pytest_ganeti_vcluster.keeper.client import Keeper
+from pytest_ganeti_vcluster.keeper.folder import remove_root
+from pytest_ganeti_vcluster.keeper.record import as_disk_full, create_root
+from pytest_ganeti_vcluster.settings import Settings, cache_folder
+
+#: Called with one line for people as each stage begins.
+Tell = Callable[[str], None]
+
+#: With less than this left, writes fail.
+_FULL_BYTES = 128_000
+
+#: Nodes that may become master later have an address in the RAPI certificate from the start.
+_SPARE_NODES = 16
+
+
+@attrs.frozen(kw_only=True)
+class Foundation:
+    """See the module. `deadline` (`time.monotonic`) is when the cluster has to be up."""
+
+    spec: ClusterSpec
+    settings: Settings
+    installation: GanetiInstallation
+    keeper: Keeper
+    token: str
+    lease: Lease
+    farm: Farm
+    site: LoopbackSite
+    nodes: NodeMaker
+    boot: Bootstrap
+    timeline: Timeline
+    deadline: float
+
+    @property
+    def root(self) -> Path:
+        """The cluster's folder."""
+        return self.keeper.root
+
+    @property
+    def ca_file(self) -> Path:
+        """Where the certificate of RAPI's authority is."""
+        return self.root / "engine" / "rapi-ca.pem"
+
+    @property
+    def rapi_identities(self) -> list[str]:
+        """Names and addresses at which RAPI may be reached."""
+        names = [f"{node.name}.{DOMAIN}" for node in self.spec.nodes]
+        count = len(names) + _SPARE_NODES
+        addresses = [str(self.lease.node_ip(index)) for index in range(1, count + 1)]
+        return [self.site.cluster_ip, self.site.cluster_name, "localhost", *addresses, *names]
+
+
+def check_request(spec: ClusterSpec, settings: Settings) -> GanetiInstallation:
+    """Return the Ganeti that a cluster is to run; raise a `VClusterError` for what cannot be. Makes nothing."""
+    choose_engine(spec.engine, settings.engine, spec.needs)
+    installation = find_installation(settings, spec.ganeti)
+    longest = max(len(f"{node.name}.{DOMAIN}") for node in spec.nodes)
+    preflight.check_boot(settings.root, node_name_length=longest, nodes=len(spec.nodes))
+    return installation
+
+
+@contextlib.contextmanager
+def laid(
+    spec: ClusterSpec,
+    settings: Settings,
+    timeline: Timeline,
+    *,
+    prepare: Callable[[LoopbackSite], None] = lambda _site: None,
+) -> Iterator[Foundation]:
+    """Lay a foundation, and leave it if what is done on it goes well; `prepare` the site before it is started.
+
+    Whatever goes wrong, before or in the middle, raises one `VClusterError`, and nothing is left: no process, no
+    lease, no folder (unless `settings.keep` is "failed" or "always").
+    """
+    installation = check_request(spec, settings)
+    token = secrets.token_hex(16)
+    with timeline.stage("keeper"):
+        root = create_root(settings.root)
+        try:
+            keeper = Keeper.start(root, token=token)
+        except BaseException:
+            remove_root(root)
+            raise
+    try:
+        if settings.keep == "always":
+            keeper.keep_root(True)
+        with timeline.stage("lease of addresses"):
+            lease = Lease.acquire(
+                keeper, settings.subnet, blocks_for(len(spec.nodes)), lock_folder=cache_folder()
+            )
+        with timeline.stage("farm"):
+            farm = build_farm(installation, root / "farm", spec.daemons, tls_fix=settings.tls_fix)
+        with timeline.stage("keys and sshd"):
+            site = LoopbackSite.create(
+                keeper=keeper,
+                lease=lease,
+                root=root,
+                tools=tools_of(installation),
+                cluster_name=f"{spec.name}.{DOMAIN}",
+                token=token,
+            )
+            prepare(site)
+            site.start(wait=False)
+        deadline = time.monotonic() + settings.timeout
+        yield Foundation(
+            spec=spec,
+            settings=settings,
+            installation=installation,
+            keeper=keeper,
+            token=token,
+            lease=lease,
+            farm=farm,
+            site=site,
+            nodes=NodeMaker(keeper, farm, site),
+            boot=Bootstrap(farm, ssh_port=site.ssh_port, daemons=spec.daemons, deadline=deadline),
+            timeline=timeline,
+            deadline=deadline,
+        )
+    except BaseException as error:
+        # Looked at before the folder goes.
+        better = _better_error(error, root)
+        told = better or error
+        if settings.keep == "failed" and isinstance(told, VClusterError):
+            _keep(keeper, told)
+        keeper.stop()
+        if better is not None:
+            raise better from error
+        raise
+
+
+def _keep(keeper: Keeper, error: VClusterError) -> None:
+    """Keep the folder of a cluster that did not come up, and say so in its error."""
+    with contextlib.suppress(KeeperError):
+        keeper.keep_root(True)
+        error.cure = f"{error.cure}; the cluster's folder is kept: {keeper.root}".lstrip("; ")
+
+
+def _better_error(error: BaseException, root: Path) -> VClusterError | None:
+    """Say what is behind an error, where it does not say so itself: a full disk shows in a hundred ways."""
+    if isinstance(error, OSError) and (disk_full := as_disk_full(error, root)):
+        return disk_full
+    if isinstance(error, (OSError, VClusterError)) and not isinstance(error, DiskFull):
+        room = _room(root)
+        if room is not None and _is_full(room):
+            return DiskFull(
+                f"the disk with {root} is full, and the cluster did not come up",
+                seen=str(error),
+                cure="make room there, or choose another root folder (--vcluster-root)",
+            )
+    if isinstance(error, OSError):
+        return MachineError(
+            f"could not build a cluster in {root}: {error}", cure="run `ganeti-vcluster doctor`"
+        )
+    return None
+
+
+def _room(root: Path) -> os.statvfs_result | None:
+    try:
+        return os.statvfs(root)
+    except OSError:
+        # The keeper was killed, and its guardian has removed the root.
+        return None
+
+
+def _is_full(room: os.statvfs_result) -> bool:
+    return room.f_bavail * room.f_frsize < _FULL_BYTES or bool(room.f_files and not room.f_favail)
+
+
+def tools_of(installation: GanetiInstallation) -> SiteTools:
+    """Return what a site uses of an installation."""
+    return SiteTools(
+        nss_wrapper=installation.nss_wrapper,
+        sshd=installation.sshd,
+        ssh_keygen=installation.ssh_keygen,
+        sftp_server=installation.sftp_server,
+        sshd_helpers=installation.sshd_helpers,
+        library_path=installation.library_path,
+    )

@@ -1,0 +1,226 @@
+"""Putting a running cluster back to how it was: to how it was built, for `reset()`, or to a snapshot."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
+from pytest_ganeti_vcluster.cluster.state_files import is_not_state, is_of_processes, state_folders
+from pytest_ganeti_vcluster.errors import ImageError, KeeperError, ResetFailed, VClusterError
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY
+from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
+from pytest_ganeti_vcluster.ganeti.starting import Starter
+from pytest_ganeti_vcluster.images.content import Content
+from pytest_ganeti_vcluster.images.words import Words
+from pytest_ganeti_vcluster.keeper.processes import ProcessInfo
+
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+    from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
+
+#: Daemons that keep nothing in memory but what they read when they were started, and the nodes' names of those
+#: processes: they go on. The others (wconfd, luxid, confd, mond) hold the configuration.
+_STATELESS = ("noded", "rapi")
+
+#: Seconds in which processes have to be gone after SIGKILL, and daemons have to answer.
+_ENDING = 10.0
+_STARTING = 60.0
+#: Seconds that processes of a command that has ended may take to end.
+_LEAVING = 0.2
+_PAUSE = 0.005
+
+
+@attrs.frozen
+class Reset:
+    """What a reset did: `how` is "nothing" or "restored"; `why`, what it found changed first; and its time."""
+
+    how: str
+    why: str
+    seconds: float
+
+
+@attrs.define(eq=False)
+class ClusterState:
+    """A state that a cluster can be put back to: files, names and nodes, and how these looked when it was taken.
+
+    `base` are the processes that a cluster stands on, such as sshd: they were there before Ganeti's daemons.
+    """
+
+    base: Mapping[tuple[int, int], str]
+    content: Content
+    words: Words
+    hosts: str
+    node_addresses: str
+    nodes: tuple[VirtualNode, ...]
+    next_index: int
+    fingerprint: Fingerprint
+
+    @classmethod
+    def now(
+        cls, cluster: VirtualCluster, base: Mapping[tuple[int, int], str], content: Content, words: Words
+    ) -> ClusterState:
+        """Describe the state of now, whose files are in `content`."""
+        hosts = cluster.parts.site.hosts
+        return cls(
+            base=base,
+            content=content,
+            words=words,
+            hosts=hosts.path.read_text(encoding="utf-8"),
+            node_addresses=hosts.nodes_path.read_text(encoding="utf-8"),
+            nodes=tuple(cluster.nodes),
+            next_index=cluster.next_index,
+            fingerprint=_look(cluster, cluster.nodes, base),
+        )
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders of the cluster's root that it is made of."""
+        return state_folders([node.boot_node for node in self.nodes])
+
+
+def first_state(cluster: VirtualCluster, base: Mapping[tuple[int, int], str]) -> ClusterState:
+    """Copy a cluster that was just built, so that it can be reset."""
+    # What a boot sets going in the background is part of it.
+    Fingerprint.of_settled(cluster.parts.keeper)
+    return take_state(cluster, base, cluster.root / "pristine")
+
+
+def take_state(cluster: VirtualCluster, base: Mapping[tuple[int, int], str], folder: Path) -> ClusterState:
+    """Copy the state of a cluster that is idle into `folder`, which must not exist."""
+    nodes = [node.boot_node for node in cluster.nodes]
+    content = Content.capture(cluster.root, folder, state_folders(nodes), Words(), leave_out=is_not_state)
+    return ClusterState.now(cluster, base, content, Words())
+
+
+def _look(
+    cluster: VirtualCluster, nodes: Sequence[VirtualNode], base: Mapping[tuple[int, int], str]
+) -> Fingerprint:
+    """Take a fingerprint that knows of no processes but the base and the daemons."""
+    pids = {daemon_pid(daemon, node.root) for node in nodes for daemon in DAEMONS.values()}
+    now = Fingerprint.of(cluster.parts.keeper)
+    lasting = {one: name for one, name in now.processes.items() if one in base or one[0] in pids}
+    return Fingerprint(now.files, lasting)
+
+
+def new_snapshot_folder(cluster: VirtualCluster) -> Path:
+    """Name a folder for a snapshot, where it goes with the cluster."""
+    folder = cluster.root / "snapshots"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / secrets.token_hex(4)
+
+
+def quiesce(cluster: VirtualCluster) -> None:
+    """End all daemons of all nodes in order, as daemon-util does. Raises `CommandFailed`, `KeeperError`."""
+    for node in cluster.nodes:
+        node.run(str(cluster.parts.farm.daemon_util), "stop-all", timeout=_STARTING)
+
+
+def reset(cluster: VirtualCluster) -> Reset:
+    """See `VirtualCluster.reset`."""
+    began = time.monotonic()
+    state = cluster.pristine
+    if state is None:
+        raise reset_failed(cluster, "this process has not built it, and others may be using it")
+    try:
+        why = _what_changed(cluster, state)
+        if why:
+            restore(cluster, state)
+    except (ImageError, KeeperError, OSError) as error:
+        raise reset_failed(cluster, str(error)) from error
+    return Reset("restored" if why else "nothing", why, time.monotonic() - began)
+
+
+def _what_changed(cluster: VirtualCluster, state: ClusterState) -> str:
+    """Say what is not as in a state, empty where all is."""
+    if cluster.next_index != state.next_index or tuple(cluster.nodes) != state.nodes:
+        return "nodes were added or removed"
+    changes = state.fingerprint.changes(cluster.parts.keeper, grace=_LEAVING)
+    if changes:
+        return changes[0]
+    for name in ("wconfd", "luxid"):
+        try:
+            DAEMONS[name].ask(cluster.master.boot_node.address)
+        except (*NOT_READY, VClusterError) as error:
+            return f"{name} does not answer ({error})"
+    return ""
+
+
+def restore(cluster: VirtualCluster, state: ClusterState) -> None:
+    """Put a cluster back to a state of its own. Raises `ResetFailed`, `ImageError`, `KeeperError`, `OSError`."""
+    _end_processes(cluster, state)
+    cluster.parts.site.put_back(state.hosts, state.node_addresses)
+    now = Fingerprint.of_files(cluster.root)
+    known = state.fingerprint.files
+    gone = [node.name for node in cluster.nodes if node not in state.nodes]
+    state.content.restore(
+        cluster.root,
+        [*state.folders, *gone],
+        state.words,
+        leave=lambda path: is_of_processes(path) and path.partition("/")[0] not in gone,
+        is_known=lambda path: path in known and now.get(path) == known[path],
+    )
+    cluster.put_nodes_back(state.nodes, state.next_index)
+    nodes = [node.boot_node for node in state.nodes]
+    master = cluster.master.boot_node
+    starter = Starter(
+        farm=cluster.parts.farm,
+        optional=cluster.spec.daemons,
+        deadline=time.monotonic() + min(_STARTING, cluster.parts.settings.timeout),
+    )
+    try:
+        starter.start_missing(nodes, master)
+        starter.check(nodes, master)
+    except VClusterError as error:
+        raise reset_failed(cluster, str(error)) from error
+    state.fingerprint = _look(cluster, state.nodes, state.base)
+
+
+def _end_processes(cluster: VirtualCluster, state: ClusterState) -> None:
+    """End all but what the cluster stands on, and daemons that have run since the state was taken and hold none.
+
+    Raises `ResetFailed` where something that it stands on has ended.
+    """
+    keeper = cluster.parts.keeper
+    living = Fingerprint.of_processes(keeper)
+    for (pid, started), name in state.base.items():
+        if living.get((pid, started)) != name:
+            raise reset_failed(cluster, f"{name} (process {pid}) has ended or is stopped")
+    before = state.fingerprint.processes
+    spared = {*state.base, *(one for one in _stateless(state) if living.get(one) == before[one])}
+
+    def is_doomed(process: ProcessInfo) -> bool:
+        return (process.pid, process.started) not in spared
+
+    deadline = time.monotonic() + _ENDING
+    while doomed := [process for process in keeper.processes() if is_doomed(process)]:
+        if time.monotonic() > deadline:
+            raise reset_failed(cluster, f"{doomed[0].name} (process {doomed[0].pid}) cannot be ended")
+        for process in doomed:
+            keeper.signal(process.identity, signal.SIGKILL)
+        time.sleep(_PAUSE)
+
+
+def _stateless(state: ClusterState) -> set[tuple[int, int]]:
+    """Name the processes that may go on: those that are what their node's pid file says."""
+    pids = {daemon_pid(DAEMONS[name], node.root) for node in state.nodes for name in _STATELESS}
+    programs = {DAEMONS[name].program for name in _STATELESS}
+    return {
+        process
+        for process, name in state.fingerprint.processes.items()
+        if name in programs and process[0] in pids
+    }
+
+
+def reset_failed(cluster: VirtualCluster, what: str) -> ResetFailed:
+    """Make the error that only a new cluster helps."""
+    return ResetFailed(
+        f"{cluster.name} in {cluster.root} cannot be put back to an earlier state: {what}",
+        cure="close it and take a new one",
+    )
