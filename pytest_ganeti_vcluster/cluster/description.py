@@ -13,6 +13,8 @@ import attrs
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.ganeti.bootstrap import Stage
+from pytest_ganeti_vcluster.ganeti.curl_library import CurlLibrary
+from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
 from pytest_ganeti_vcluster.keeper.record import write_json
@@ -38,6 +40,7 @@ class Description:
     spec: ClusterSpec
     settings: Settings
     installation: GanetiInstallation
+    farm: Farm
     engine: str
     cluster_name: str
     blocks: tuple[IPv4Network, ...]
@@ -53,6 +56,7 @@ class Description:
                 "spec": self.spec.to_json(),
                 "settings": settings_to_json(self.settings),
                 "installation": installation_to_json(self.installation),
+                "farm": _farm_to_json(self.farm),
                 "engine": self.engine,
                 "cluster_name": self.cluster_name,
                 "blocks": [str(block) for block in self.blocks],
@@ -89,10 +93,12 @@ class Description:
     @classmethod
     def _of(cls, value: Mapping[str, Any]) -> Description:
         access = value["access"]
+        installation = installation_from_json(value["installation"])
         return cls(
             spec=ClusterSpec.from_json(value["spec"]),
             settings=settings_from_json(value["settings"]),
-            installation=installation_from_json(value["installation"]),
+            installation=installation,
+            farm=_farm_from_json(value["farm"], installation),
             engine=str(value["engine"]),
             cluster_name=str(value["cluster_name"]),
             blocks=tuple(IPv4Network(block) for block in value["blocks"]),
@@ -132,6 +138,17 @@ def installation_from_json(value: Mapping[str, Any]) -> GanetiInstallation:
     """Return what `installation_to_json` gave. Raises `TypeError`."""
     fields = {field: one if field in _TEXTS else _path(one) for field, one in value.items()}
     return GanetiInstallation(**{**fields, "sshd_helpers": tuple(value["sshd_helpers"])})
+
+
+def _farm_to_json(farm: Farm) -> dict[str, Any]:
+    folder = None if farm.curl.folder is None else str(farm.curl.folder)
+    curl = {"folder": folder, "told": farm.curl.told}
+    return {"folder": str(farm.folder), "daemons": list(farm.daemons), "curl": curl}
+
+
+def _farm_from_json(value: Mapping[str, Any], installation: GanetiInstallation) -> Farm:
+    curl = CurlLibrary(_path(value["curl"]["folder"]), str(value["curl"]["told"]))
+    return Farm(Path(value["folder"]), installation, tuple(value["daemons"]), curl)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -76,3 +77,32 @@ def test_keywords_go_before_defaults() -> None:
 def test_a_node_that_cannot_be_is_refused(keywords: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=rf"NodeSpec\.{next(iter(keywords))}="):
         NodeSpec(**keywords)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ClusterSpec(),
+        ClusterSpec(
+            nodes=[NodeSpec(name="alpha", memory=4096, cpus=2, disk=10), NodeSpec(group="g", offline=True)],
+            disk_templates=("file",),
+            daemons=(),
+            engine="namespaces",
+            needs={"partition", "latency"},
+            ganeti="3.1",
+            init_options=("--no-lvm", "--x=y z"),
+            name="other",
+        ),
+    ],
+)
+def test_a_spec_is_the_same_after_json(spec: ClusterSpec) -> None:
+    text = json.dumps(spec.to_json())
+    assert ClusterSpec.from_json(json.loads(text)) == spec
+    assert json.dumps(ClusterSpec.from_json(json.loads(text)).to_json()) == text
+
+
+def test_json_of_an_impossible_spec_is_refused() -> None:
+    with pytest.raises(SpecError, match="daemons='nosuch'"):
+        ClusterSpec.from_json({**ClusterSpec().to_json(), "daemons": ["nosuch"]})
+    with pytest.raises(TypeError, match="nosuch"):
+        ClusterSpec.from_json({**ClusterSpec().to_json(), "nosuch": 1})
