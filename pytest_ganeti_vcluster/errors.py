@@ -10,6 +10,7 @@
         `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `CommandFailed`, `LuxiError`,
         `RapiError`, `JobFailed`, `JobTimeout`
     `KeeperError`          the process that owns a cluster cannot be reached
+        `RootTaken`        the folder asked for is another cluster's
     `ImageError`           an image of a cluster could not be had
         `ImageDamaged`     one is not what it was when it was made: it is discarded and built again
 
@@ -101,6 +102,10 @@ class ImageError(VClusterError):
 
 class ImageDamaged(ImageError):
     """An image is not what it was when it was made: something is changed, missing or additional, or it is gone."""
+
+
+class RootTaken(KeeperError):
+    """Somebody else has made, or is making, a cluster in the folder that was asked for."""
 
 
 class GanetiError(VClusterError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
 from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
 from pytest_ganeti_vcluster.cluster.restoring import first_state
@@ -14,14 +15,20 @@ from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess, make_rapi_acce
 from pytest_ganeti_vcluster.settings import Settings
 
 
-def build_cluster(spec: ClusterSpec, settings: Settings, tell: Tell = lambda _line: None) -> VirtualCluster:
+def build_cluster(
+    spec: ClusterSpec,
+    settings: Settings,
+    tell: Tell = lambda _line: None,
+    *,
+    root_name: str | None = None,
+) -> VirtualCluster:
     """Build a cluster of `spec` for real (init, node add) and return it when every daemon answers.
 
     Whatever goes wrong, before or in the middle, raises one `VClusterError`, and nothing is left: no process, no
-    lease, no folder (unless `settings.keep` is "failed" or "always").
+    lease, no folder (unless `settings.keep` is "failed" or "always"). `root_name` as in `laid`.
     """
     timeline = Timeline()
-    with laid(spec, settings, timeline) as base:
+    with laid(spec, settings, timeline, root_name=root_name) as base:
         with timeline.stage("node roots and certificate"):
             nodes = [base.nodes.make(node, index) for index, node in enumerate(spec.nodes, 1)]
             access = _make_access(base, nodes)
@@ -32,6 +39,7 @@ def build_cluster(spec: ClusterSpec, settings: Settings, tell: Tell = lambda _li
         with timeline.stage("copy for resets"):
             cluster = VirtualCluster(cluster_parts(base, access), nodes)
             cluster.pristine = first_state(cluster, processes)
+        describe_cluster(cluster)
     return cluster
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 
+from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
 from pytest_ganeti_vcluster.cluster.building import build_cluster, cluster_parts
 from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
@@ -49,7 +50,12 @@ def make_image(spec: ClusterSpec, settings: Settings, folder: Path, tell: Tell) 
 
 
 def clone_cluster(
-    image: Content, spec: ClusterSpec, settings: Settings, tell: Tell = lambda _line: None
+    image: Content,
+    spec: ClusterSpec,
+    settings: Settings,
+    tell: Tell = lambda _line: None,
+    *,
+    root_name: str | None = None,
 ) -> VirtualCluster:
     """Make a cluster of an image of its spec: with addresses, root folder, RAPI password and certificate of its own.
 
@@ -61,7 +67,7 @@ def clone_cluster(
     def take_keys(site: LoopbackSite) -> None:
         image.select(_is_of_engine).put(site.host_key.parent.parent, Words())
 
-    with laid(spec, settings, timeline, prepare=take_keys) as base:
+    with laid(spec, settings, timeline, root_name=root_name, prepare=take_keys) as base:
         with timeline.stage("files"):
             nodes = base.nodes.place([(node, index) for index, node in enumerate(spec.nodes, 1)])
             access = new_rapi_access(base.ca_file)
@@ -80,6 +86,7 @@ def clone_cluster(
         with timeline.stage("look at the files"):
             cluster.pristine = ClusterState.now(cluster, processes, content, words)
         cluster.boot_stages = tuple(timeline.stages)
+        describe_cluster(cluster)
     return cluster
 
 

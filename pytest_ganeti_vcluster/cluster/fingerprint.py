@@ -14,8 +14,8 @@ from pytest_ganeti_vcluster.errors import KeeperError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import read_stat
 
-#: Folders of a node in which queries leave traces.
-_VOLATILE_FOLDERS = ("var/log",)
+#: Folders in which queries leave traces: of a node, and of the cluster (sshd's).
+_LOG_FOLDERS = ("var/log/ganeti", "")
 #: Folders of a cluster's root that are made once and only read.
 _NOT_STATE = ("farm", "pristine", "snapshots")
 #: Seconds that what a finished boot still does in the background may take, and between two looks.
@@ -100,7 +100,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _walk(top: Path, root: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
-    volatile = {str(top / folder) for folder in _VOLATILE_FOLDERS}
+    log_folders = {str(top / folder) for folder in _LOG_FOLDERS}
     waiting = [str(top)]
     prefix = len(str(root)) + 1
     while waiting:
@@ -111,7 +111,7 @@ def _walk(top: Path, root: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
             # Removed while we looked, or closed to us: its own entry tells.
             continue
         for entry in entries:
-            if entry.path in volatile or _is_volatile(entry.name):
+            if entry.name.endswith(".lock") or (entry.name.endswith(".log") and folder in log_folders):
                 continue
             try:
                 described = _describe(entry)
@@ -120,10 +120,6 @@ def _walk(top: Path, root: Path) -> Iterator[tuple[str, tuple[object, ...]]]:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
             yield entry.path[prefix:], described
-
-
-def _is_volatile(name: str) -> bool:
-    return name.endswith((".lock", ".log"))
 
 
 def _describe(entry: os.DirEntry[str]) -> tuple[object, ...]:

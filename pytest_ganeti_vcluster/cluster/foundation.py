@@ -18,7 +18,7 @@ from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
-from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, VClusterError
+from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, RootTaken, VClusterError
 from pytest_ganeti_vcluster.ganeti import preflight
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Timeline
 from pytest_ganeti_vcluster.ganeti.farm import Farm, build_farm
@@ -89,17 +89,22 @@ def laid(
     settings: Settings,
     timeline: Timeline,
     *,
+    root_name: str | None = None,
     prepare: Callable[[LoopbackSite], None] = lambda _site: None,
 ) -> Iterator[Foundation]:
     """Lay a foundation, and leave it if what is done on it goes well; `prepare` the site before it is started.
 
     Whatever goes wrong, before or in the middle, raises one `VClusterError`, and nothing is left: no process, no
-    lease, no folder (unless `settings.keep` is "failed" or "always").
+    lease, no folder (unless `settings.keep` is "failed" or "always"). `root_name` names the folder; chosen without.
+    Raises `RootTaken` where somebody has it.
     """
     installation = check_request(spec, settings)
     token = secrets.token_hex(16)
     with timeline.stage("keeper"):
-        root = create_root(settings.root)
+        try:
+            root = create_root(settings.root, root_name)
+        except FileExistsError as error:
+            raise RootTaken(str(error), cure="attach to the cluster that is there") from error
         try:
             keeper = Keeper.start(root, token=token)
         except BaseException:

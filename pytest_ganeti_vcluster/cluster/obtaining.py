@@ -15,21 +15,27 @@ from pytest_ganeti_vcluster.images.store import ImageStore
 from pytest_ganeti_vcluster.settings import Settings
 
 
-def obtain_cluster(spec: ClusterSpec, settings: Settings, tell: Tell = lambda _line: None) -> VirtualCluster:
+def obtain_cluster(
+    spec: ClusterSpec,
+    settings: Settings,
+    tell: Tell = lambda _line: None,
+    *,
+    root_name: str | None = None,
+) -> VirtualCluster:
     """Return a running cluster of `spec`, as clean as just built: a clone of an image, or built for real without one.
 
     An image that is not there, or is damaged, is made first. Raises what `build_cluster` raises, and `ImageError`
-    or `ImageCacheUnusable`; nothing is left then.
+    or `ImageCacheUnusable`; nothing is left then. `root_name` as in `laid`.
     """
     store = ImageStore.of(settings)
     if store is None:
-        return build_cluster(spec, settings, tell)
+        return build_cluster(spec, settings, tell, root_name=root_name)
     installation = check_request(spec, settings)
 
     def make(folder: Path) -> None:
         make_image(spec, settings, folder, tell)
 
     def clone(folder: Path) -> VirtualCluster:
-        return clone_cluster(Content.load(folder), spec, settings, tell)
+        return clone_cluster(Content.load(folder), spec, settings, tell, root_name=root_name)
 
     return store.use(image_key(spec, installation, settings), make, clone, tell)

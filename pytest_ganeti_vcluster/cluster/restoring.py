@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 import time
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 #: Daemons that keep nothing in memory but what they read when they were started, and the nodes' names of those
 #: processes: they go on. The others (wconfd, luxid, confd, mond) hold the configuration.
 _STATELESS = ("noded", "rapi")
+
+# ... unless one of these files, which they read when they are started, was changed meanwhile.
+_READ_AT_START = re.compile(r"[^/]+/(var/lib/ganeti/([^/]+\.pem|hmac\.key|rapi(/.*)?)|etc/default/.*)")
 
 #: Seconds in which processes have to be gone after SIGKILL, and daemons have to answer.
 _ENDING = 10.0
@@ -154,18 +158,11 @@ def _what_changed(cluster: VirtualCluster, state: ClusterState) -> str:
 
 def restore(cluster: VirtualCluster, state: ClusterState) -> None:
     """Put a cluster back to a state of its own. Raises `ResetFailed`, `ImageError`, `KeeperError`, `OSError`."""
-    _end_processes(cluster, state)
+    _end_processes(cluster, state, spare=_stateless(state))
     cluster.parts.site.put_back(state.hosts, state.node_addresses)
-    now = Fingerprint.of_files(cluster.root)
-    known = state.fingerprint.files
-    gone = [node.name for node in cluster.nodes if node not in state.nodes]
-    state.content.restore(
-        cluster.root,
-        [*state.folders, *gone],
-        state.words,
-        leave=lambda path: is_of_processes(path) and path.partition("/")[0] not in gone,
-        is_known=lambda path: path in known and now.get(path) == known[path],
-    )
+    changed = _restore_files(cluster, state)
+    if any(_READ_AT_START.fullmatch(path) for path in changed):
+        _end_processes(cluster, state, spare=set())
     cluster.put_nodes_back(state.nodes, state.next_index)
     nodes = [node.boot_node for node in state.nodes]
     master = cluster.master.boot_node
@@ -182,8 +179,22 @@ def restore(cluster: VirtualCluster, state: ClusterState) -> None:
     state.fingerprint = _look(cluster, state.nodes, state.base)
 
 
-def _end_processes(cluster: VirtualCluster, state: ClusterState) -> None:
-    """End all but what the cluster stands on, and daemons that have run since the state was taken and hold none.
+def _restore_files(cluster: VirtualCluster, state: ClusterState) -> list[str]:
+    """Put back the files that are not as they were; return their paths."""
+    now = Fingerprint.of_files(cluster.root)
+    known = state.fingerprint.files
+    gone = [node.name for node in cluster.nodes if node not in state.nodes]
+    return state.content.restore(
+        cluster.root,
+        [*state.folders, *gone],
+        state.words,
+        leave=lambda path: is_of_processes(path) and path.partition("/")[0] not in gone,
+        is_known=lambda path: path in known and now.get(path) == known[path],
+    )
+
+
+def _end_processes(cluster: VirtualCluster, state: ClusterState, *, spare: set[tuple[int, int]]) -> None:
+    """End all but what the cluster stands on, and those to `spare` that have run since the state was taken.
 
     Raises `ResetFailed` where something that it stands on has ended.
     """
@@ -193,7 +204,7 @@ def _end_processes(cluster: VirtualCluster, state: ClusterState) -> None:
         if living.get((pid, started)) != name:
             raise reset_failed(cluster, f"{name} (process {pid}) has ended or is stopped")
     before = state.fingerprint.processes
-    spared = {*state.base, *(one for one in _stateless(state) if living.get(one) == before[one])}
+    spared = {*state.base, *(one for one in spare if living.get(one) == before[one])}
 
     def is_doomed(process: ProcessInfo) -> bool:
         return (process.pid, process.started) not in spared

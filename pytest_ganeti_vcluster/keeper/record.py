@@ -6,6 +6,7 @@ whose keeper is just being started can be told from one whose maker was killed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -153,7 +154,13 @@ def create_root(base: Path, name: str | None = None) -> Path:
         write_json(unborn / STARTER_FILE, starter.to_json())
         if root.exists():
             raise FileExistsError(f"{root} is there already")
-        unborn.rename(root)
+        try:
+            unborn.rename(root)
+        except OSError as error:
+            # Somebody else was faster.
+            if error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(f"{root} is there already") from error
+            raise
     except OSError as error:
         for path in (unborn / f"{STARTER_FILE}.new", unborn / STARTER_FILE):
             path.unlink(missing_ok=True)
@@ -178,8 +185,6 @@ def check_socket_path(root: Path) -> None:
 
 def as_disk_full(error: OSError, folder: Path) -> DiskFull | None:
     """Say it as `DiskFull` if that is what it is."""
-    import errno
-
     if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
         return None
     return DiskFull(
