@@ -1,0 +1,176 @@
+"""RPCs do without the machine's certificates, and check those of the cluster as they did before."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+import trustme
+
+from pytest_ganeti_vcluster.clients.rows import ResultStatus
+from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
+from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NodeAddress
+from pytest_ganeti_vcluster.ganeti.readiness import wait_ready
+from pytest_ganeti_vcluster.settings import Settings
+from tests.opens import Opens
+
+_CERTIFICATES = Path("/etc/ssl/certs")
+_QUERIES = 5
+_REFUSED = "server certificate verification failed"
+
+_VERSIONS = """\
+import os, sys
+sys.path.insert(0, os.environ["VCLUSTER_SHARE"])
+from ganeti.rpc import node as rpc
+rpc.Init()
+try:
+    answers = rpc.DnsOnlyRunner().call_version(sys.argv[1:])
+    for name in sys.argv[1:]:
+        print(name, answers[name].fail_msg or answers[name].payload)
+finally:
+    rpc.Shutdown()
+"""
+
+_RAPI = """\
+import os, sys
+sys.path.insert(0, os.environ["VCLUSTER_SHARE"])
+import pycurl
+from ganeti.rapi import client
+host, ca_file = sys.argv[1:]
+pycurl.global_init(pycurl.GLOBAL_ALL)
+config = client.GenericCurlConfig(cafile=ca_file, verify_hostname=True, proxy="")
+try:
+    print(client.GanetiRapiClient(host, curl_config_fn=config).GetVersion())
+except client.CertificateError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.fixture(scope="module")
+def fixed() -> Iterator[VirtualCluster]:
+    with build_cluster(ClusterSpec(nodes=2), Settings.read()) as cluster:
+        if not (cluster.root / "farm/curl").exists():
+            pytest.skip("the libcurl here needs no fix, or does not take it; `ganeti-vcluster doctor` tells")
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def unfixed() -> Iterator[VirtualCluster]:
+    with build_cluster(ClusterSpec(nodes=2), attrs.evolve(Settings.read(), tls_fix=False)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def opens() -> Iterator[Opens]:
+    with Opens(_CERTIFICATES) as watched:
+        if not watched.files:
+            pytest.skip(f"{_CERTIFICATES} has no certificates here (package ca-certificates)")
+        yield watched
+
+
+def _ask_from_luxid(cluster: VirtualCluster) -> None:
+    """Have luxid ask every node, several times."""
+    for _query in range(_QUERIES):
+        rows = cluster.luxi.query("node", ["name", "mfree"]).cells
+        assert all(row["mfree"].normal for row in rows)
+
+
+def _versions(cluster: VirtualCluster) -> dict[str, str]:
+    """Have Ganeti's Python ask every node; its answer or why there is none, by node."""
+    names = [node.name for node in cluster.nodes]
+    answer = cluster.run(str(cluster.ganeti.python), "-c", _VERSIONS, *names)
+    return {name: text for name, _space, text in (line.partition(" ") for line in answer.lines)}
+
+
+def _ask_from_python(cluster: VirtualCluster) -> None:
+    answers = _versions(cluster)
+    assert len(answers) == 2
+    assert all(text.isdigit() for text in answers.values())
+
+
+def _verify(cluster: VirtualCluster) -> None:
+    assert cluster.verify() == []
+
+
+@pytest.mark.parametrize("ask", [_ask_from_luxid, _ask_from_python, _verify])
+def test_no_certificate_of_the_machine_is_opened(
+    fixed: VirtualCluster, opens: Opens, ask: Callable[[VirtualCluster], None]
+) -> None:
+    assert opens.fewest(lambda: ask(fixed)) == 0
+
+
+def test_without_the_fix_luxid_opens_all_of_them_for_each_node(unfixed: VirtualCluster, opens: Opens) -> None:
+    if "GnuTLS" not in _pycurl(unfixed):
+        pytest.skip("libcurl here is not the one with GnuTLS")
+    assert opens.during(lambda: _ask_from_luxid(unfixed)) >= _QUERIES * 2 * len(opens.files)
+
+
+def test_without_the_fix_python_opens_all_of_them_for_each_node(
+    unfixed: VirtualCluster, opens: Opens
+) -> None:
+    if "GnuTLS" not in _pycurl(unfixed):
+        pytest.skip("Ganeti's Python has a libcurl of its own here")
+    assert opens.during(lambda: _ask_from_python(unfixed)) >= 2 * len(opens.files)
+
+
+def _pycurl(cluster: VirtualCluster) -> str:
+    return cluster.run(str(cluster.ganeti.python), "-c", "import pycurl; print(pycurl.version)").stdout
+
+
+def _restart_noded(cluster: VirtualCluster, node: VirtualNode) -> None:
+    node.run("daemon-util", "stop", "ganeti-noded")
+    node.run("daemon-util", "start", "ganeti-noded")
+    address = NodeAddress(node.ip, node.root, cluster.master.root)
+    wait_ready(DAEMONS["noded"], node.name, address, deadline=time.monotonic() + 30)
+
+
+@contextlib.contextmanager
+def _impostor(cluster: VirtualCluster, name: str) -> Iterator[VirtualNode]:
+    """Have a node's noded show a certificate that is not the cluster's."""
+    node = cluster.node(name)
+    certificate = node.path("/var/lib/ganeti/server.pem")
+    kept = certificate.with_suffix(".kept")
+    certificate.rename(kept)
+    try:
+        issued = trustme.CA().issue_cert("ganeti.example.com", key_type=trustme.KeyType.RSA)
+        issued.private_key_and_cert_chain_pem.write_to_path(str(certificate))
+        _restart_noded(cluster, node)
+        yield node
+    finally:
+        kept.replace(certificate)
+        _restart_noded(cluster, node)
+
+
+@pytest.mark.parametrize("which", ["fixed", "unfixed"])
+def test_a_noded_with_another_certificate_is_refused(which: str, request: pytest.FixtureRequest) -> None:
+    cluster: VirtualCluster = request.getfixturevalue(which)
+    right, wrong = cluster.master, cluster.node("node2")
+    with _impostor(cluster, "node2"):
+        asked = cluster.luxi.query("node", ["name", "mfree"]).cells
+        statuses = {row["name"].value: row["mfree"].status for row in asked}
+        answers = _versions(cluster)
+        luxid_log = cluster.master.daemon("luxid").log()
+    assert statuses == {right.name: ResultStatus.NORMAL, wrong.name: ResultStatus.NODATA}
+    assert f"Error in the RPC HTTP reply from '{wrong.name}'" in luxid_log or _REFUSED in luxid_log
+    assert answers[right.name].isdigit()
+    assert _REFUSED in answers[wrong.name]
+    # With its own certificate back it is let in again.
+    _ask_from_luxid(cluster)
+    _ask_from_python(cluster)
+
+
+def test_the_rapi_certificate_is_checked(fixed: VirtualCluster, tmp_path: Path) -> None:
+    def ask(ca_file: Path) -> str:
+        return fixed.run(str(fixed.ganeti.python), "-c", _RAPI, fixed.ip, str(ca_file)).stdout.strip()
+
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(str(stranger))
+    assert ask(fixed.rapi_access.ca_file) == "2"
+    assert ask(stranger).startswith("refused:")
