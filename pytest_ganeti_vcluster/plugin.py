@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options, once; `pytest.UsageError` names a bad value and the valid ones."""
     config.addinivalue_line("markers", MARKER)
     config.stash[state.SETTINGS] = options.read(config)
-    config.pluginmanager.register(Summary(config), "ganeti_vcluster_summary")
+    config.pluginmanager.register(Summary(config), state.SUMMARY)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,6 +54,7 @@ def pytest_collection_modifyitems(
     if any(state.asks_for_cluster(item) for item in items):
         from pytest_ganeti_vcluster.testing import collection
 
+        config.stash[state.USES_CLUSTERS] = True
         collection.check(session, config.stash[state.SETTINGS], items)
 
 
@@ -66,7 +67,18 @@ def pytest_report_collectionfinish(
         return []
     from pytest_ganeti_vcluster.testing.header import header
 
-    return header(config.stash[state.SETTINGS])
+    return header(config.stash[state.SETTINGS], verbose=config.getoption("verbose") > 0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Have the next test's cluster made ready while this one runs."""
+    if item.config.stash.get(state.USES_CLUSTERS, False):
+        item.config.stash[state.ITEM] = item
+        if item.config.stash[state.SETTINGS].prepare:
+            from pytest_ganeti_vcluster.testing.clusters import SessionClusters
+
+            SessionClusters.of(item.config).look_ahead(item, nextitem)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -86,6 +98,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
         from pytest_ganeti_vcluster.testing import reports
 
         reports.complete(outcome.get_result(), item, clusters)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Close what was made ready for tests that did not come, and hand on what no report could carry any more."""
+    clusters = session.config.stash.get(state.CLUSTERS, None)
+    if clusters is not None:
+        from pytest_ganeti_vcluster.testing import reports
+
+        reports.finish(session.config, clusters)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

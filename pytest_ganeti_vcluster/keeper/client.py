@@ -8,7 +8,8 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Callable
 
@@ -33,6 +34,21 @@ _PROMPT = 30.0
 
 #: Seconds beyond a command's own time-out that ending it may take.
 _ENDING = 15.0
+
+_ANNOUNCE: ContextVar[Callable[[Keeper], None] | None] = ContextVar("_ANNOUNCE", default=None)
+
+
+@contextlib.contextmanager
+def keepers_announced(announce: Callable[[Keeper], None]) -> Iterator[None]:
+    """Have `announce` called for each keeper that this thread starts inside, before it is asked for anything.
+
+    So another thread can end what this one builds: with its keeper stopped, all that is going on there fails.
+    """
+    token = _ANNOUNCE.set(announce)
+    try:
+        yield
+    finally:
+        _ANNOUNCE.reset(token)
 
 
 @attrs.frozen(kw_only=True)
@@ -132,13 +148,17 @@ class Keeper:
         except BaseException:
             channel.close()
             raise
-        return cls(
+        keeper = cls(
             root=root,
             identity=ProcessIdentity.from_json(hello["identity"]),
             guardian=ProcessIdentity.from_json(hello["guardian"]),
             guard={name: tuple(value) for name, value in hello["guard"].items()},
             channel=channel,
         )
+        announce = _ANNOUNCE.get()
+        if announce is not None:
+            announce(keeper)
+        return keeper
 
     @classmethod
     def connect(cls, root: Path) -> Keeper:

@@ -1,23 +1,33 @@
-"""Building clusters for tests: what cannot be had becomes a skip or one short failure."""
+"""Getting clusters for tests: what cannot be had becomes a skip or one short failure."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import NoReturn
+from typing import Callable, NoReturn, TypeVar
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import GanetiNotFound, MachineError, SpecError, VClusterError
 from pytest_ganeti_vcluster.keeper.reap import reap_stale
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing.collection import SkipReasons
-from pytest_ganeti_vcluster.testing.progress import LiveLine
+from pytest_ganeti_vcluster.testing.progress import Tell, shown
+
+_Given = TypeVar("_Given")
 
 #: A spec that failed to boot so often is not tried again in this run: a boot that hangs takes minutes.
 _TRIES = 2
+
+
+class _Refused(VClusterError):
+    """A cluster is not tried again: `failure` is what it failed with."""
+
+    def __init__(self, failure: VClusterError) -> None:
+        super().__init__(failure.message, seen=failure.seen, cure=failure.cure)
+        self.failure = failure
 
 
 class Builder:
@@ -30,34 +40,46 @@ class Builder:
         self._failures: dict[ClusterSpec, list[VClusterError]] = {}
         self._reaped = False
 
-    def build(self, spec: ClusterSpec) -> VirtualCluster:
-        """Build a cluster; skip the test that asked, or fail it with a text that is all one needs to read.
+    def obtain(self, spec: ClusterSpec, tell: Tell) -> VirtualCluster:
+        """Obtain a cluster; raises `VClusterError`. Any thread may call it."""
+        if self._is_hopeless(spec):
+            raise _Refused(self._failures[spec][-1])
+        self._reap()
+        try:
+            return obtain_cluster(spec, self._settings, tell)
+        except VClusterError as error:
+            self._failures.setdefault(spec, []).append(error)
+            raise
 
-        Raises `SpecError` as it is: it belongs to the line that asked.
+    def may_have(self, spec: ClusterSpec) -> bool:
+        """Whether a cluster of this spec is worth trying, before a test asks for it."""
+        return not self._is_hopeless(spec) and not self._reasons.of_spec(spec)
+
+    def give(self, spec: ClusterSpec, get: Callable[[Tell], _Given]) -> _Given:
+        """Return what `get` gets for the test that asked; skip that, or fail it with a text that is all one needs.
+
+        What takes long is told of meanwhile. Raises `SpecError` as it is: it belongs to the line that asked.
         """
         reason = self._reasons.of_spec(spec)
         if reason:
             pytest.skip(reason)
-        self._refuse_again(spec)
-        self._reap()
         failure: VClusterError
         try:
-            with LiveLine(self._config).shown() as line:
-                return build_cluster(spec, self._settings, line.tell)
+            with shown(self._config) as tell:
+                return get(tell)
         except SpecError:
             raise
         except VClusterError as error:
             failure = error
         # Outside the handler: pytest would tell the error again as the context of its failure.
-        self._failures.setdefault(spec, []).append(failure)
+        if isinstance(failure, _Refused):
+            earlier = f"No cluster of {len(spec.nodes)} could be built earlier in this run.\n"
+            return self._give_up(failure.failure, earlier)
         return self._give_up(failure, "")
 
-    def _refuse_again(self, spec: ClusterSpec) -> None:
+    def _is_hopeless(self, spec: ClusterSpec) -> bool:
         failures = self._failures.get(spec, [])
-        if failures and (isinstance(failures[-1], MachineError) or len(failures) >= _TRIES):
-            self._give_up(
-                failures[-1], f"No cluster of {len(spec.nodes)} could be built earlier in this run.\n"
-            )
+        return bool(failures) and (isinstance(failures[-1], MachineError) or len(failures) >= _TRIES)
 
     def _give_up(self, error: VClusterError, before: str) -> NoReturn:
         if isinstance(error, GanetiNotFound) and self._settings.missing == "skip":

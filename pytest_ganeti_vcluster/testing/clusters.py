@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 import pytest
 
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import VClusterError
 from pytest_ganeti_vcluster.settings import Settings
@@ -14,8 +16,14 @@ from pytest_ganeti_vcluster.testing import state
 from pytest_ganeti_vcluster.testing.builder import Builder
 from pytest_ganeti_vcluster.testing.collection import default_spec, factory_spec, spec_of
 from pytest_ganeti_vcluster.testing.header import header
-from pytest_ganeti_vcluster.testing.pool import Pool, Shared
+from pytest_ganeti_vcluster.testing.limits import Limit
+from pytest_ganeti_vcluster.testing.making import Maker
+from pytest_ganeti_vcluster.testing.pool import Kept, Pool
+from pytest_ganeti_vcluster.testing.preparing import Upcoming, takes_cluster
+from pytest_ganeti_vcluster.testing.progress import Tell
 from pytest_ganeti_vcluster.testing.watching import Watch
+
+_Given = TypeVar("_Given")
 
 
 class SessionClusters:
@@ -24,9 +32,12 @@ class SessionClusters:
     def __init__(self, config: pytest.Config) -> None:
         self.settings: Settings = config.stash[state.SETTINGS]
         self.watches: list[Watch] = []
-        self.notes: list[str] = []
+        self.limit = Limit.of_this_machine(self.settings)
         self._builder = Builder(config, self.settings)
-        self._pool = Pool(self._build)
+        self._maker = Maker(config, self.settings, self._builder.obtain)
+        self._pool = Pool(self._maker, self.limit, prepare=self.settings.prepare)
+        self._upcoming: Upcoming | None = None
+        self._next_spec: ClusterSpec | None = None
         self._session: list[VirtualCluster] = []
         self._factory: list[VirtualCluster] = []
         self._retire = False
@@ -39,25 +50,29 @@ class SessionClusters:
             clusters = config.stash[state.CLUSTERS] = cls(config)
             output = getattr(config, "workeroutput", None)
             if output is not None:
-                output[state.HEADER_OUTPUT] = header(clusters.settings)
+                output[state.HEADER_OUTPUT] = header(
+                    clusters.settings, verbose=config.getoption("verbose") > 0
+                )
         return clusters
 
     # Clusters for fixtures
 
     def for_test(self, item: pytest.Item) -> VirtualCluster:
         """Give the cluster of fixture `vcluster`: of the test's spec, as clean as just built."""
-        shared = self._pool.take(spec_of(item, self.settings))
-        return self._watched(shared.cluster)
+        spec = spec_of(item, self.settings)
+        kept = self._given(spec, lambda tell: self._pool.take(spec, tell))
+        self._pool.expect(self._next_spec)
+        return self._watched(kept.cluster)
 
     def for_session(self) -> VirtualCluster:
         """Build the cluster of fixture `vcluster_session`."""
-        cluster = self._build(default_spec(self.settings))
+        cluster = self._new(default_spec(self.settings))
         self._session.append(cluster)
         return self._watched(cluster)
 
     def for_factory(self, keywords: dict[str, Any]) -> VirtualCluster:
         """Build a cluster of fixture `vcluster_factory`. Raises `SpecError`."""
-        cluster = self._build(factory_spec(self.settings, keywords))
+        cluster = self._new(factory_spec(self.settings, keywords))
         self._factory.append(cluster)
         return self._watched(cluster)
 
@@ -84,10 +99,24 @@ class SessionClusters:
         self.end(*self._factory)
 
     def close(self) -> None:
-        """Close every cluster there is."""
-        self.end(*self._pool.clusters(), *self._session, *self._factory)
+        """Close every cluster there is, those too that are being made; raise the first error."""
+        try:
+            self._pool.close()
+        finally:
+            self.end(*self._session, *self._factory)
 
     # Tests
+
+    def look_ahead(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """Have the cluster made ready that the next test takes: at once, or when this one has taken its own."""
+        if self._upcoming is None:
+            self._upcoming = Upcoming(item.session)
+        user = self._upcoming.next_user(nextitem)
+        self._next_spec = None if user is None else spec_of(user, self.settings)
+        if self._next_spec is not None and not self._builder.may_have(self._next_spec):
+            self._next_spec = None
+        if not takes_cluster(item):
+            self._pool.expect(self._next_spec)
 
     def begin_test(self, item: pytest.Item) -> None:
         """Watch those clusters from now on that a test may use and that are there already."""
@@ -99,8 +128,8 @@ class SessionClusters:
         self.watches = [Watch(cluster) for cluster in clusters if cluster.root.is_dir()]
         self._retire = False
 
-    def shared(self, cluster: VirtualCluster) -> Shared | None:
-        """Return what the pool knows of a cluster, None where it is none of the pool's."""
+    def kept(self, cluster: VirtualCluster) -> Kept | None:
+        """Return what the pool knows of a cluster, None where it is none that the test has of the pool."""
         used = self._pool.used
         return used if used is not None and used.cluster is cluster else None
 
@@ -114,11 +143,34 @@ class SessionClusters:
         self.watches = []
         self._pool.give_back(retire=self._retire)
 
-    def _build(self, spec: Any) -> VirtualCluster:
-        cluster = self._builder.build(spec)
-        if self.settings.keep == "always":
-            self.notes.append(f"kept {cluster.root}")
-        return cluster
+    def take_notes(self) -> tuple[list[str], list[list[Any]]]:
+        """Return what the summary is to tell that it was not told yet: notes, and what time was spent on."""
+        return self._maker.take_notes()
+
+    def note(self, text: str) -> None:
+        """Have the summary tell something."""
+        self._maker.notes.append(text)
+
+    # What there is, for who checks that nothing is left
+
+    @property
+    def alive(self) -> list[VirtualCluster]:
+        """All clusters that are there."""
+        return [*self._pool.clusters, *self._session, *self._factory]
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nothing is done in the background; whether it came to that."""
+        return self._pool.wait_idle(timeout)
+
+    def _new(self, spec: ClusterSpec) -> VirtualCluster:
+        return self._given(spec, lambda tell: self._maker.obtain(spec, tell, is_awaited=True)[0])
+
+    def _given(self, spec: ClusterSpec, get: Callable[[Tell], _Given]) -> _Given:
+        began = time.monotonic()
+        try:
+            return self._builder.give(spec, get)
+        finally:
+            self._maker.note_wait(spec, time.monotonic() - began)
 
     def _watched(self, cluster: VirtualCluster) -> VirtualCluster:
         self.watches.append(Watch(cluster))

@@ -11,7 +11,7 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.errors import EngineUnavailable, SpecError
 from pytest_ganeti_vcluster.settings import Settings
-from pytest_ganeti_vcluster.testing import state
+from pytest_ganeti_vcluster.testing import ordering, state
 
 _SPEC: pytest.StashKey[ClusterSpec] = pytest.StashKey()
 
@@ -35,7 +35,10 @@ def spec_of(item: pytest.Item, settings: Settings) -> ClusterSpec:
 
 
 def check(session: pytest.Session, settings: Settings, items: list[pytest.Item]) -> None:
-    """Raise `pytest.UsageError` for impossible markers; mark what cannot run here as skipped, with the reason."""
+    """Raise `pytest.UsageError` for impossible markers; mark what cannot run here as skipped, with the reason.
+
+    Then bring the tests in their order.
+    """
     reasons = SkipReasons(settings)
     problems: list[tuple[pytest.Item, SpecError]] = []
     for item in items:
@@ -51,6 +54,10 @@ def check(session: pytest.Session, settings: Settings, items: list[pytest.Item])
             item.add_marker(pytest.mark.skip(reason=reason))
     if problems:
         _refuse(session, items, problems)
+    if settings.order == "spec":
+        items[:] = ordering.by_spec(
+            items, lambda item: spec_of(item, settings) if "vcluster" in state.fixture_names(item) else None
+        )
 
 
 class SkipReasons:

@@ -6,14 +6,19 @@ from pytest_ganeti_vcluster.engines.choice import choose_engine, probe_loopback
 from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.settings import Settings
+from pytest_ganeti_vcluster.testing.limits import Limit
 
 
-def header(settings: Settings) -> list[str]:
+def header(settings: Settings, *, verbose: bool = False) -> list[str]:
     """Return lines with the Ganeti and its origin, the engine and why it was chosen, and the pool of addresses.
 
-    Finding the Ganeti starts one process; call it only in runs that use a cluster.
+    If `verbose`, also how many clusters a process keeps, and why. Finding the Ganeti starts one process; call it only
+    in runs that use a cluster.
     """
-    return [f"vcluster: {_ganeti(settings)}; engine {_engine(settings)}; addresses of {settings.subnet}"]
+    lines = [f"vcluster: {_ganeti(settings)}; engine {_engine(settings)}; addresses of {settings.subnet}"]
+    if verbose:
+        lines.append(f"vcluster: {Limit.of_this_machine(settings)}")
+    return lines
 
 
 def _ganeti(settings: Settings) -> str:

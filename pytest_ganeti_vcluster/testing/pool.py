@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Callable
+from typing import Callable, Protocol
 
 import attrs
 
@@ -58,16 +58,14 @@ class Kept:
         return self.origin
 
 
-@attrs.frozen
-class Makers:
-    """How the pool gets and cleans clusters: from any thread. All raise `VClusterError`.
+class Makes(Protocol):
+    """How the pool gets and cleans clusters, from any thread. `is_awaited`: whether a test waits for it."""
 
-    `obtain(spec, tell, is_awaited)` gives a new one and says how it came about; `reset(cluster, is_awaited)` makes one
-    as clean as new and says what it did, empty where there was nothing to do. `is_awaited`: whether a test waits.
-    """
+    def obtain(self, spec: ClusterSpec, tell: Tell, *, is_awaited: bool) -> tuple[VirtualCluster, str]:
+        """Get a new cluster, and say where it comes from. Raises `VClusterError`."""
 
-    obtain: Callable[[ClusterSpec, Tell, bool], tuple[VirtualCluster, str]]
-    reset: Callable[[VirtualCluster, bool], str]
+    def reset(self, cluster: VirtualCluster, *, is_awaited: bool) -> str:
+        """Make a cluster as clean as new, and say what was done; empty for nothing. Raises `VClusterError`."""
 
 
 class Pool:
@@ -77,8 +75,8 @@ class Pool:
     meanwhile, if `prepare`; an error there is raised by the `take` that would have had the cluster.
     """
 
-    def __init__(self, makers: Makers, limit: Limit, *, prepare: bool) -> None:
-        self._makers = makers
+    def __init__(self, makes: Makes, limit: Limit, *, prepare: bool) -> None:
+        self._makes = makes
         self._limit = limit
         self._prepare = prepare
         self._changed = threading.Condition()
@@ -208,7 +206,7 @@ class Pool:
     def _renew(self, kept: Kept, *, is_awaited: bool) -> None:
         """Reset one that is `AT_WORK`; what cannot be reset is closed."""
         try:
-            did = self._makers.reset(kept.cluster, is_awaited)
+            did = self._makes.reset(kept.cluster, is_awaited=is_awaited)
         except VClusterError as error:
             self._note(kept.spec, was_changed=True)
             self._why_new[kept.spec] = f": the one before could not be reset ({_first_line(error)})"
@@ -224,7 +222,7 @@ class Pool:
 
     def _add(self, spec: ClusterSpec, tell: Tell, *, is_awaited: bool) -> None:
         """Make a new one; whatever that raises is raised."""
-        cluster, origin = self._makers.obtain(spec, tell, is_awaited)
+        cluster, origin = self._makes.obtain(spec, tell, is_awaited=is_awaited)
         with self._changed:
             origin += self._why_new.pop(spec, "")
             self._kept.append(Kept(cluster, origin, Condition.CLEAN))

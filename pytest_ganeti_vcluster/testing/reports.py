@@ -21,9 +21,26 @@ def complete(report: pytest.TestReport, item: pytest.Item, clusters: SessionClus
             clusters.end_test()
         except VClusterError as error:
             _add_error(report, error)
-    if clusters.notes:
-        setattr(report, state.NOTES, list(clusters.notes))
-        clusters.notes.clear()
+    notes, spent = clusters.take_notes()
+    for name, found in ((state.NOTES, notes), (state.SPENT, spent)):
+        if found:
+            setattr(report, name, found)
+
+
+def finish(config: pytest.Config, clusters: SessionClusters) -> None:
+    """Close all clusters after the last test, and hand to the summary what its report did not have."""
+    try:
+        clusters.close()
+    except VClusterError as error:
+        clusters.note(f"{type(error).__name__}: {error}")
+    notes, spent = clusters.take_notes()
+    output = getattr(config, "workeroutput", None)
+    if output is not None:
+        output.update({state.NOTES: notes, state.SPENT: spent})
+    else:
+        summary = config.pluginmanager.getplugin(state.SUMMARY)
+        if summary is not None:
+            summary.add(notes, spent)
 
 
 def _tell(report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters, watch: Watch) -> None:
@@ -32,10 +49,10 @@ def _tell(report: pytest.TestReport, item: pytest.Item, clusters: SessionCluster
     if watch.is_closed:
         report.sections.append((title, f"was closed during the test; its folder {cluster.root} is gone"))
         return
-    shared = clusters.shared(cluster)
+    kept = clusters.kept(cluster)
     facts = [f"{cluster.spec}, {cluster.ganeti}, engine {cluster.engine}"]
-    if shared is not None:
-        facts.append(shared.history)
+    if kept is not None:
+        facts.append(kept.history)
     facts += _keep(item, clusters, watch)
     report.sections.append((title, "\n".join(facts)))
     jobs = watch.failed_jobs()
@@ -64,7 +81,9 @@ def _keep(item: pytest.Item, clusters: SessionClusters, watch: Watch) -> list[st
             facts.append(f"artifacts {save_artifacts(cluster, settings.artifacts, item.nodeid)}")
         except OSError as error:
             facts.append(f"artifacts could not be saved to {settings.artifacts}: {error}")
-    clusters.notes += [f"{item.nodeid}: {fact}" for fact in facts if not fact.startswith("folder")]
+    for fact in facts:
+        if not fact.startswith("folder"):
+            clusters.note(f"{item.nodeid}: {fact}")
     return facts
 
 

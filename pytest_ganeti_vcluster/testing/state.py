@@ -15,10 +15,22 @@ SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 #: The clusters of this process; there from the first test on that uses one.
 CLUSTERS: pytest.StashKey[SessionClusters] = pytest.StashKey()
 
+#: The test that runs, in runs that use clusters.
+ITEM: pytest.StashKey[pytest.Item] = pytest.StashKey()
+#: Whether a test of the run uses a cluster; what comes next then matters.
+USES_CLUSTERS: pytest.StashKey[bool] = pytest.StashKey()
+
 #: Key in an xdist worker's output of the header lines, which the controller cannot know.
 HEADER_OUTPUT = "vcluster_header"
 #: Attribute of a report with what the summary is to tell: so it gets from an xdist worker to its controller.
 NOTES = "vcluster_notes"
+#: Likewise with what time was spent on (`timings.Spent`).
+SPENT = "vcluster_spent"
+#: Likewise with a line that is to be shown at once.
+PROGRESS = "vcluster_progress"
+
+#: Name of the plugin that tells the summary.
+SUMMARY = "ganeti_vcluster_summary"
 
 MARKER = "vcluster"
 FIXTURES = frozenset({"vcluster", "vcluster_session", "vcluster_factory"})
