@@ -70,7 +70,7 @@ class VirtualCluster:
         self.boot_stages = parts.stages
         self.roster = Roster(parts.keeper.root)
         self._known_nodes: dict[Member, VirtualNode] = {}
-        self._attached = nodes is None
+        self._shared = nodes is None
         self._closed = False
         if nodes is not None:
             members = [Member(spec, index) for index, spec in enumerate(parts.spec.nodes, 1)]
@@ -408,19 +408,28 @@ class VirtualCluster:
     def close(self) -> None:
         """End every process of the cluster, give its addresses back and delete its folder, unless it is kept.
 
-        A handle that was attached to a cluster of others only lets go of it (`detach`).
+        The handle of a cluster that is shared with other processes only lets go of it (`detach`).
         """
         if self._closed:
             return
         self._closed = True
-        if self._attached:
+        if self._shared:
             self.parts.keeper.close()
         else:
             self.parts.keeper.stop()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes have it too, so that `close` only lets go of it."""
+        return self._shared
+
+    def share(self) -> None:
+        """Leave the end of the cluster to the last process that lets go of it, or dies: `close` ends nothing any more."""
+        self._shared = True
+
     def detach(self) -> None:
         """Let go of the cluster: it ends, as `close` ends it, when the last process that uses it lets go or dies."""
-        self._attached = True
+        self.share()
         self.close()
 
     def keep(self) -> None:

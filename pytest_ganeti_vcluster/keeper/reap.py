@@ -64,7 +64,7 @@ def reap_stale(base: Path) -> list[Reaped]:
 
 def kept_roots(base: Path) -> list[Path]:
     """Roots below `base` that were left on purpose: their keeper was told to, and has ended in order."""
-    return [root for root in _folders(base) if _is_kept(root)]
+    return [root for root in _folders(base) if is_kept(root)]
 
 
 def remove_kept(base: Path) -> list[Path]:
@@ -73,12 +73,13 @@ def remove_kept(base: Path) -> list[Path]:
     for root in kept_roots(base):
         with _locked(root) as ours:
             # Looked at again, because another may just have removed it.
-            if ours and _is_kept(root) and remove_root(root):
+            if ours and is_kept(root) and remove_root(root):
                 gone.append(root)
     return gone
 
 
-def _is_kept(root: Path) -> bool:
+def is_kept(root: Path) -> bool:
+    """Whether a root was left on purpose."""
     record = KeeperRecord.read(root)
     return record is not None and record.ended
 
