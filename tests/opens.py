@@ -24,17 +24,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Opens:
-    """Count while the context is open. `folder` may hold links: opening one counts where it leads to."""
+    """Count while the context is open. `folder` may hold links: opening one counts where it leads to.
+
+    `files` are those that can be opened, each once. Where two links to one of them are followed one right after the
+    other, the kernel may tell of both as one: reading the whole folder counts as at least the number of `files`.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
-        self._names = {path.resolve() for path in self.files}
+        found = folder.iterdir() if folder.is_dir() else ()
+        self.files = {path.resolve() for path in found if path.is_file() and os.access(path, os.R_OK)}
         self._folders: dict[int, Path] = {}
         self._descriptor = -1
 
     def __enter__(self) -> Opens:  # noqa: PYI034 - typing.Self comes with Python 3.11
         self._descriptor = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        for folder in {path.parent for path in self._names}:
+        for folder in {path.parent for path in self.files}:
             watch = _libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _IN_OPEN)
             self._folders[_checked(watch)] = folder
         return self
@@ -62,7 +66,7 @@ class Opens:
                 position += _EVENT.size + length
                 if mask & _IN_Q_OVERFLOW:
                     raise OSError(errno.EOVERFLOW, "more was opened than the kernel keeps: count more often")
-                if not mask & _IN_ISDIR and self._folders[watch] / os.fsdecode(name) in self._names:
+                if not mask & _IN_ISDIR and self._folders[watch] / os.fsdecode(name) in self.files:
                     count += 1
 
     def during(self, action: Callable[[], object]) -> int:

@@ -43,11 +43,12 @@ import os, sys
 sys.path.insert(0, os.environ["VCLUSTER_SHARE"])
 import pycurl
 from ganeti.rapi import client
-host, ca_file = sys.argv[1:]
+host, user, password, ca_file = sys.argv[1:]
 pycurl.global_init(pycurl.GLOBAL_ALL)
 config = client.GenericCurlConfig(cafile=ca_file, verify_hostname=True, proxy="")
 try:
-    print(client.GanetiRapiClient(host, curl_config_fn=config).GetVersion())
+    asked = client.GanetiRapiClient(host, username=user, password=password, curl_config_fn=config)
+    print(asked.GetVersion())
 except client.CertificateError as error:
     print("refused:", error)
 """
@@ -168,9 +169,11 @@ def test_a_noded_with_another_certificate_is_refused(which: str, request: pytest
 
 def test_the_rapi_certificate_is_checked(fixed: VirtualCluster, tmp_path: Path) -> None:
     def ask(ca_file: Path) -> str:
-        return fixed.run(str(fixed.ganeti.python), "-c", _RAPI, fixed.ip, str(ca_file)).stdout.strip()
+        caller = (str(fixed.ganeti.python), "-c", _RAPI, fixed.master.ip, access.username, access.password)
+        return fixed.run(*caller, str(ca_file)).stdout.strip()
 
+    access = fixed.rapi_access
     stranger = tmp_path / "stranger.pem"
     trustme.CA().cert_pem.write_to_path(str(stranger))
-    assert ask(fixed.rapi_access.ca_file) == "2"
+    assert ask(access.ca_file) == "2"
     assert ask(stranger).startswith("refused:")
