@@ -24,7 +24,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -36,6 +35,7 @@ import attrs
 from pytest_ganeti_vcluster.errors import DiskFull, ImageCacheUnusable, ImageDamaged
 from pytest_ganeti_vcluster.images.claims import Claims
 from pytest_ganeti_vcluster.images.info import INFO_FILE, ImageInfo, ImageKey, room_of
+from pytest_ganeti_vcluster.keeper.folder import remove_path
 from pytest_ganeti_vcluster.keeper.record import write_json
 from pytest_ganeti_vcluster.settings import Settings
 
@@ -204,7 +204,7 @@ class ImageStore:
             return None
         with contextlib.suppress(OSError):
             # A cache that is only to be read is one nevertheless.
-            os.utime(info.folder / INFO_FILE)
+            _touch(info.folder / INFO_FILE)
         return info.content
 
     def _build(self, key: ImageKey, make: Callable[[Path], None]) -> Path:
@@ -229,10 +229,11 @@ class ImageStore:
                     facts=key.facts,
                 )
                 write_json(unborn / INFO_FILE, info.to_json())
+                _touch(unborn / INFO_FILE)
                 return self._bear(unborn, content, key)
         finally:
             # Gone already, if all went well.
-            shutil.rmtree(unborn, ignore_errors=True)
+            remove_path(unborn)
 
     def _bear(self, unborn: Path, content: Path, key: ImageKey) -> Path:
         try:
@@ -249,7 +250,7 @@ class ImageStore:
         removed = []
         for path, _ in self._entries(_DYING):
             remains = ImageInfo.of_remains(path)
-            shutil.rmtree(path, ignore_errors=True)
+            remove_path(path)
             removed.append(Removed(remains, "was being removed", not path.exists()))
         for path, found in self._entries(_UNBORN):
             with self._claims.hold_if_free(found[1]) as held:
@@ -263,7 +264,7 @@ class ImageStore:
         any_found = False
         for path, found in self._entries(_UNBORN):
             if found[1] == key and (found[2] == _host() or _is_old(path)):
-                shutil.rmtree(path, ignore_errors=True)
+                remove_path(path)
                 any_found = True
         return any_found
 
@@ -282,10 +283,7 @@ class ImageStore:
             folder.rename(dying)
         except OSError:
             return False
-        if dying.is_dir() and not dying.is_symlink():
-            shutil.rmtree(dying, ignore_errors=True)
-        else:
-            dying.unlink(missing_ok=True)
+        remove_path(dying)
         return True
 
     def _image(self, key: ImageKey) -> Path:
@@ -344,6 +342,12 @@ class ImageStore:
 
 def _name(key: ImageKey) -> str:
     return f"image of {key.label}" if key.label else f"image {key.digest}"
+
+
+def _touch(path: Path) -> None:
+    # The kernel's own idea of now is up to 10 ms old, and an image is used more often.
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
 
 
 def _host() -> str:

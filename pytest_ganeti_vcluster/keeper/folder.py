@@ -19,7 +19,7 @@ def remove_root(root: Path) -> bool:
     """Remove a root; whether it is gone. Symbolic links are removed, never followed."""
     for entry in _entries(root):
         if entry.name not in _LAST:
-            _remove(entry)
+            remove_path(entry)
     if all(entry.name in _LAST for entry in _entries(root)):
         with contextlib.suppress(OSError):
             for name in _LAST:
@@ -28,7 +28,8 @@ def remove_root(root: Path) -> bool:
     return not root.exists()
 
 
-def _remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
+    """Remove a file, a link or a folder, as far as it can be, folders that are closed to us, too."""
     if path.is_symlink() or not path.is_dir():
         with contextlib.suppress(OSError):
             path.unlink()
