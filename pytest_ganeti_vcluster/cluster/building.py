@@ -5,9 +5,8 @@ from __future__ import annotations
 import attrs
 
 from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
-from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
-from pytest_ganeti_vcluster.cluster.restoring import first_state
+from pytest_ganeti_vcluster.cluster.restoring import base_processes, first_state
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import ClusterParts, VirtualCluster
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
@@ -34,7 +33,7 @@ def build_cluster(
             access = _make_access(base, nodes)
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
-        processes = Fingerprint.of_processes(base.keeper)
+        processes = base_processes(base.keeper)
         _Boot(base, tell).run(nodes)
         with timeline.stage("copy for resets"):
             cluster = VirtualCluster(cluster_parts(base, access), nodes)

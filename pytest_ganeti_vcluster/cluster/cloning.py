@@ -8,9 +8,8 @@ import attrs
 
 from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
 from pytest_ganeti_vcluster.cluster.building import build_cluster, cluster_parts
-from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
-from pytest_ganeti_vcluster.cluster.restoring import ClusterState, quiesce
+from pytest_ganeti_vcluster.cluster.restoring import ClusterState, base_processes, quiesce
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.state_files import is_not_state, state_folders
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
@@ -76,7 +75,7 @@ def clone_cluster(
             content = content.having(_certificates(base, image, nodes))
             content.put(base.root, words)
             content = content.having(_renewed(base, nodes))
-        processes = Fingerprint.of_processes(base.keeper)
+        processes = base_processes(base.keeper)
         with timeline.stage("daemons"):
             starter = Starter(farm=base.farm, optional=spec.daemons, deadline=base.deadline)
             starter.start_missing(nodes, nodes[0])

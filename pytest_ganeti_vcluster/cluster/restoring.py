@@ -20,6 +20,7 @@ from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
 from pytest_ganeti_vcluster.ganeti.starting import Starter
 from pytest_ganeti_vcluster.images.content import Content
 from pytest_ganeti_vcluster.images.words import Words
+from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.processes import ProcessInfo
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class ClusterState:
     def folders(self) -> list[str]:
         """The folders of the cluster's root that it is made of."""
         return state_folders([node.boot_node for node in self.nodes])
+
+
+def base_processes(keeper: Keeper) -> dict[tuple[int, int], str]:
+    """Name what the keeper itself has started: taken before Ganeti's daemons are, what a cluster stands on."""
+    return {(one.pid, one.started): one.name for one in keeper.processes() if one.ppid == keeper.identity.pid}
 
 
 def first_state(cluster: VirtualCluster, base: Mapping[tuple[int, int], str]) -> ClusterState:
