@@ -159,7 +159,13 @@ def test_a_noded_with_another_certificate_is_refused(which: str, request: pytest
         answers = _versions(cluster)
         luxid_log = cluster.master.daemon("luxid").log()
     assert statuses == {right.name: ResultStatus.NORMAL, wrong.name: ResultStatus.NODATA}
-    assert f"Error in the RPC HTTP reply from '{wrong.name}'" in luxid_log or _REFUSED in luxid_log
+    why = [
+        line
+        for line in luxid_log.splitlines()
+        if f'HTTP reply from \'Node {{nodeName = "{wrong.name}"' in line
+    ]
+    assert why
+    assert all(_REFUSED in line for line in why)
     assert answers[right.name].isdigit()
     assert _REFUSED in answers[wrong.name]
     # With its own certificate back it is let in again.
