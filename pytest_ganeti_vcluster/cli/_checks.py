@@ -22,6 +22,7 @@ from pytest_ganeti_vcluster.engines.loopback.probe import (
 )
 from pytest_ganeti_vcluster.errors import GanetiNotFound, MachineError
 from pytest_ganeti_vcluster.ganeti import preflight
+from pytest_ganeti_vcluster.ganeti.curl_library import make_curl_library
 from pytest_ganeti_vcluster.ganeti.fetch.installer import ROOM_NEEDED
 from pytest_ganeti_vcluster.ganeti.installation import (
     GanetiInstallation,
@@ -141,6 +142,21 @@ def check_names(settings: Settings) -> Iterator[Finding]:
         yield Finding("names", OK, "nss_wrapper gives a process names of its own")
 
 
+def check_curl(settings: Settings) -> Iterator[Finding]:
+    """Whether RPCs can be kept from reading the machine's certificates; they work all the same."""
+    chosen = _chosen(settings)
+    if chosen is None or not settings.tls_fix:
+        return
+    luxid = chosen.sbin / "ganeti-luxid"
+    with tempfile.TemporaryDirectory(prefix="vcluster-doctor-") as folder:
+        made = make_curl_library(luxid, chosen.library_path, Path(folder) / "curl")
+    if made.slow:
+        cure = "nothing to mend: RPCs cost more CPU time here, and clusters work; please report this libcurl"
+        yield Finding("libcurl", WARN, made.told, cure)
+    else:
+        yield Finding("libcurl", OK, made.told)
+
+
 def check_engine(_settings: Settings) -> Iterator[Finding]:
     """Whether the loopback engine can work."""
     found = probe_loopback()
@@ -257,6 +273,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_binaries,
     check_tools,
     check_names,
+    check_curl,
     check_engine,
     check_ports,
     check_root,

@@ -32,11 +32,13 @@ _TIMEOUT = 20.0
 class CurlLibrary:
     """What came of it: `folder` is the one to put in front of `LD_LIBRARY_PATH`, None where the library is as it was.
 
-    `told` says for people what was done, or why nothing was.
+    `told` says for people what was done, or why nothing was; `slow`: there is a library that was to be changed, and
+    it does not fit.
     """
 
     folder: Path | None
     told: str
+    slow: bool = False
 
 
 #: What a farm has where the fix is switched off.
@@ -94,7 +96,7 @@ def make_curl_library(program: Path, library_path: Sequence[Path], folder: Path)
     try:
         changed = without_certificate_folder(found.read_bytes())
     except (OSError, ValueError) as error:
-        return CurlLibrary(None, f"{found} is used as it is: {error}")
+        return CurlLibrary(None, f"{found} is used as it is: {error}", slow=True)
     folder.mkdir()
     (folder / LIBRARY).write_bytes(changed)
     return CurlLibrary(folder, f"copied from {found}, without its CA folder")

@@ -46,7 +46,17 @@ def test_all_is_well_here(root: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["doctor", "--root", str(root)]) == 0
     text = capsys.readouterr().out
     assert "A cluster would boot here" in text
-    for subject in ("Ganeti 3", "daemons", "nss_wrapper", "sshd", "names", "ports", "path length", "room"):
+    for subject in (
+        "Ganeti 3",
+        "daemons",
+        "nss_wrapper",
+        "sshd",
+        "names",
+        "libcurl",
+        "ports",
+        "path length",
+        "room",
+    ):
         assert subject in text
     assert list(root.iterdir()) == []
 

@@ -83,6 +83,7 @@ def test_one_that_does_not_fit_is_used_as_it_is_and_told(real: GanetiInstallatio
     (strange / LIBRARY).write_bytes(found.read_bytes().replace(_FOLDER, b"\0/etc/pki/certs\0"[:16]))
     made = make_curl_library(luxid, [strange], tmp_path / "curl")
     assert made.folder is None
+    assert made.slow
     assert (
         made.told
         == f"{strange / LIBRARY} is used as it is: it has /etc/ssl/certs 0 times, where once was expected"
@@ -92,7 +93,7 @@ def test_one_that_does_not_fit_is_used_as_it_is_and_told(real: GanetiInstallatio
 
 def test_no_program_no_library(tmp_path: Path) -> None:
     made = make_curl_library(tmp_path / "ganeti-luxid", [], tmp_path / "curl")
-    assert (made.folder, made.told) == (None, f"no {LIBRARY} here, nothing to do")
+    assert (made.folder, made.slow, made.told) == (None, False, f"no {LIBRARY} here, nothing to do")
 
 
 def test_a_node_s_processes_load_the_copy_first(real: GanetiInstallation, tmp_path: Path) -> None:
