@@ -32,7 +32,7 @@ from typing import Callable, TypeVar
 
 import attrs
 
-from pytest_ganeti_vcluster.errors import DiskFull, ImageCacheUnusable, ImageDamaged
+from pytest_ganeti_vcluster.errors import DiskFull, ImageCacheUnusable, ImageDamaged, ImageError
 from pytest_ganeti_vcluster.images.claims import Claims
 from pytest_ganeti_vcluster.images.info import INFO_FILE, ImageInfo, ImageKey, room_of
 from pytest_ganeti_vcluster.keeper.folder import remove_path
@@ -119,9 +119,9 @@ class ImageStore:
     def obtain(self, key: ImageKey, make: Callable[[Path], None], tell: Tell = _quiet) -> Path:
         """Return the folder of an image's content, made by `make` if there is none yet.
 
-        `make` gets a folder that is not there, in one that is, of mode 0700; whatever it raises is raised, and
-        nothing is left. Who comes while another makes it waits, and `tell` is told for whom. Raises
-        `ImageCacheUnusable`, `DiskFull`, and `ImageError` after having waited too long.
+        `make` gets a folder that is not there, in one that is, of mode 0700; what it raises is raised, and nothing is
+        left. Who comes while another makes it waits, and `tell` is told for whom. Raises `ImageCacheUnusable`,
+        `DiskFull`, and `ImageError` for other errors of files and after having waited too long.
         """
         with self._clear_errors():
             self._check_folder()
@@ -231,6 +231,10 @@ class ImageStore:
                 write_json(unborn / INFO_FILE, info.to_json())
                 _touch(unborn / INFO_FILE)
                 return self._bear(unborn, content, key)
+        except OSError as error:
+            raise ImageError(
+                f"the {_name(key)} could not be made", seen=str(error), cure="run `ganeti-vcluster doctor`"
+            ) from error
         finally:
             # Gone already, if all went well.
             remove_path(unborn)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
 from pytest_ganeti_vcluster.images.store import ImageStore
+from pytest_ganeti_vcluster.settings import Settings
 
 from .samples import capture, make_source
 from .user_process import StartUser
@@ -51,3 +53,9 @@ def start_user(store: ImageStore, source: Path) -> Iterator[StartUser]:
     yield start
     for user in start.users:
         user.end()
+
+
+@pytest.fixture(scope="session")
+def real_installation() -> GanetiInstallation:
+    """The Ganeti that tests run on."""
+    return find_installation(Settings.read())
