@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.clients import Job, LuxiClient, RapiClient
+    from pytest_ganeti_vcluster.cluster.restoring import Reset
+    from pytest_ganeti_vcluster.cluster.snapshots import Snapshot
     from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
     from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
     from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
-    from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, LuxiError, RapiError, VClusterError
+    from pytest_ganeti_vcluster.errors import (
+        CommandFailed,
+        JobFailed,
+        LuxiError,
+        RapiError,
+        ResetFailed,
+        VClusterError,
+    )
     from pytest_ganeti_vcluster.ganeti.commands import CommandResult
     from pytest_ganeti_vcluster.ganeti.verify import Problem
 
@@ -31,6 +40,9 @@ _HOMES = {
     "Problem": "ganeti.verify",
     "RapiClient": "clients",
     "RapiError": "errors",
+    "Reset": "cluster.restoring",
+    "ResetFailed": "errors",
+    "Snapshot": "cluster.snapshots",
     "VClusterError": "errors",
     "VirtualCluster": "cluster.virtual_cluster",
     "VirtualInstance": "cluster.virtual_instance",
@@ -49,6 +61,9 @@ __all__ = [
     "Problem",
     "RapiClient",
     "RapiError",
+    "Reset",
+    "ResetFailed",
+    "Snapshot",
     "VClusterError",
     "VirtualCluster",
     "VirtualInstance",
