@@ -98,7 +98,8 @@ def _collect_images(store: ImageStore, *, everything: bool) -> int:
         # Elsewhere than on a terminal, lines are not to be broken for a width that nobody has.
         console = Console(width=None if Console().is_terminal else 1000)
         console.print(_table(left))
-    room = f"; made room of {_mib(sum(one.info.size for one in removed if one.gone))}" if removed else ""
+    gone = sum(one.info.size for one in removed if one.gone)
+    room = f"; made room of {_mib(gone)}" if gone else ""
     click.echo(f"Images in {store.folder}: {len(left)}, {_mib(_size(left))} of {_mib(store.limit)}{room}.")
     return sum(not one.gone for one in removed)
 

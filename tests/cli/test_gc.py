@@ -1,16 +1,44 @@
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from pytest_ganeti_vcluster.cli import main
+from pytest_ganeti_vcluster.cluster.image_key import image_key, own_sources
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
+from pytest_ganeti_vcluster.ganeti.installation import find_installation
+from pytest_ganeti_vcluster.images.claims import Claims
+from pytest_ganeti_vcluster.images.info import ImageKey
+from pytest_ganeti_vcluster.images.store import ImageStore
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.record import create_root
+from pytest_ganeti_vcluster.settings import Settings
+
+MIB = 1 << 20
+
+KEYS = [ImageKey(f"{number:016x}", f"Ganeti 3.0.{number}", {"sources": own_sources()}) for number in range(4)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "images", limit=1 << 30)
+
+
+def make(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "file").write_bytes(bytes(MIB))
+
+
+def remains(store: ImageStore) -> list[str]:
+    return sorted(path.name for path in store.folder.iterdir() if path.name != "image-locks")
 
 
 @pytest.fixture
@@ -23,10 +51,22 @@ def start(base: Path) -> Keeper:
     return Keeper.start(create_root(base), token=secrets.token_hex(16))
 
 
-def run(base: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+def run(
+    base: Path, capsys: pytest.CaptureFixture[str], *arguments: str, images: Path | str = "off"
+) -> tuple[int, str]:
     capsys.readouterr()
-    status = main(["gc", "--root", str(base), *arguments])
+    status = main(["gc", "--root", str(base), "--image-cache", str(images), *arguments])
     return status, capsys.readouterr().out
+
+
+def run_on_images(
+    store: ImageStore, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, list[str]]:
+    """Collect images; the status and what it printed of them."""
+    status, text = run(store.folder / "root", capsys, *arguments, images=store.folder)
+    first, *lines = text.splitlines()
+    assert first.startswith("Nothing stale below ")
+    return status, lines
 
 
 def kill(keeper: Keeper) -> None:
@@ -93,3 +133,112 @@ def test_a_kept_cluster_that_runs_is_no_kept_folder(base: Path, capsys: pytest.C
     finally:
         keeper.keep_root(False)
         keeper.stop()
+
+
+def test_no_images(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_on_images(store, capsys) == (0, [f"Images in {store.folder}: 0, 0.0 MiB of 512.0 MiB."])
+    assert not store.folder.exists()
+
+
+def test_images_are_listed_and_left(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
+    key = image_key(ClusterSpec(), find_installation(Settings.read()), Settings.read())
+    for one in (KEYS[0], key):
+        store.obtain(one, make)
+    status, lines = run_on_images(store, capsys)
+    assert status == 0
+    heading, last_used, first_used, total = lines
+    assert heading.split() == ["image", "of", "size", "made", "last", "used"]
+    for line, one in ((last_used, key), (first_used, KEYS[0])):
+        row = rf"{one.digest} +{one.label} +1.0 MiB( +\d\d\d\d-\d\d-\d\d \d\d:\d\d){{2}} *"
+        assert re.fullmatch(row, line)
+    assert total == f"Images in {store.folder}: 2, 2.0 MiB of 512.0 MiB."
+
+
+def test_images_above_the_limit_go(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
+    for key in KEYS:
+        store.obtain(key, make)
+    store.obtain(KEYS[0], make)
+    status, lines = run_on_images(store, capsys, "--image-limit", "3")
+    assert status == 0
+    assert lines[:2] == [
+        f"{store.folder}/image-{key} ({key.label}): was not used for longest; removed" for key in KEYS[1:3]
+    ]
+    assert remains(store) == [f"image-{KEYS[0]}", f"image-{KEYS[3]}"]
+    assert lines[-1] == f"Images in {store.folder}: 2, 2.0 MiB of 3.0 MiB; made room of 2.0 MiB."
+
+
+def test_images_of_no_use_go_first(
+    store: ImageStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    installation = find_installation(Settings.read())
+    gone = attrs.evolve(installation, prefix=tmp_path, share=tmp_path / "share", lib=tmp_path / "lib")
+    keys = [
+        image_key(ClusterSpec(), installation, Settings.read()),
+        image_key(ClusterSpec(), gone, Settings.read()),
+        ImageKey("0123456789abcdef", "Ganeti 3.0.2", {"version": "0.0.1", "sources": "others"}),
+    ]
+    for key in keys:
+        store.obtain(key, make)
+    # The last used are of no use, the least recently used would have to go.
+    status, lines = run_on_images(store, capsys, "--image-limit", "2")
+    assert status == 0
+    assert lines[:2] == [
+        f"{store.folder}/image-{keys[1]} ({keys[1].label}): its Ganeti is gone from {tmp_path}; removed",
+        f"{store.folder}/image-{keys[2]} (Ganeti 3.0.2): was made by another pytest-ganeti-vcluster (0.0.1); removed",
+    ]
+    assert remains(store) == [f"image-{keys[0]}"]
+
+
+def test_all_images_go_when_asked_but_what_somebody_works_on(
+    store: ImageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in KEYS[:3]:
+        store.obtain(key, make)
+    with Claims(store.folder / "image-locks").hold(str(KEYS[1]), "image", 5.0, print):
+        status, lines = run_on_images(store, capsys, "--images")
+    assert status == 0
+    assert lines[:2] == [
+        f"{store.folder}/image-{key} ({key.label}): you asked for it; removed" for key in (KEYS[0], KEYS[2])
+    ]
+    assert remains(store) == [f"image-{KEYS[1]}"]
+    assert lines[-1].endswith("; made room of 2.0 MiB.")
+
+
+def test_what_killed_builders_left_goes(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
+    def give_up(folder: Path) -> None:
+        make(folder)
+        os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        store.obtain(KEYS[0], give_up)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (left,) = remains(store)
+    status, lines = run_on_images(store, capsys)
+    assert (status, lines) == (
+        0,
+        [
+            f"{store.folder}/{left}: was never finished; removed",
+            f"Images in {store.folder}: 0, 0.0 MiB of 512.0 MiB; made room of 1.0 MiB.",
+        ],
+    )
+    assert remains(store) == []
+
+
+def test_an_image_that_cannot_be_removed_is_a_failure(
+    store: ImageStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root removes everything")
+    store.obtain(KEYS[0], make)
+    store.folder.chmod(0o500)
+    try:
+        status, lines = run_on_images(store, capsys, "--images")
+    finally:
+        store.folder.chmod(0o700)
+    assert status == 1
+    assert (
+        lines[0]
+        == f"{store.folder}/image-{KEYS[0]} ({KEYS[0].label}): you asked for it; could not be removed"
+    )
+    assert lines[-1] == f"Images in {store.folder}: 1, 1.0 MiB of 512.0 MiB."
