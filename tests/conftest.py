@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_ganeti_vcluster.settings import cache_folder
+from pytest_ganeti_vcluster.testing import state
 from tests.leaks import Held, cluster_processes, folders, settle
 
 
@@ -36,10 +37,14 @@ def clusters_root() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_outlives_the_session(clusters_root: Path) -> Iterator[None]:
+def _nothing_outlives_the_session(request: pytest.FixtureRequest, clusters_root: Path) -> Iterator[None]:
     # Set up before every other fixture, so torn down after them all.
     before = Held.now(clusters_root)
     yield
+    clusters = request.config.stash.get(state.CLUSTERS, None)
+    if clusters is not None:
+        # What was made ready for tests that did not take it is closed when the session finishes: that is now.
+        clusters.close()
     processes = settle(lambda: cluster_processes(clusters_root))
     left = settle(lambda: folders(clusters_root))
     held = settle(lambda: before.grown(clusters_root), timeout=1.0)
@@ -52,8 +57,9 @@ def _nothing_outlives_the_session(clusters_root: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_outlives_the_test(clusters_root: Path) -> Iterator[None]:
+def _nothing_outlives_the_test(request: pytest.FixtureRequest, clusters_root: Path) -> Iterator[None]:
     before = Held.now(clusters_root)
     yield
-    held = settle(lambda: before.grown(clusters_root), timeout=1.0)
+    clusters = request.config.stash.get(state.CLUSTERS, None)
+    held = settle(lambda: before.grown(clusters_root, clusters), timeout=1.0)
     assert not held, "left open by this test:\n" + "\n".join(held)

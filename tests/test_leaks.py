@@ -97,6 +97,39 @@ def test_a_test_that_leaks_fails(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*left open by this test:*", "*left open by the tests:*"])
 
 
+def test_what_is_kept_and_made_ready_for_later_tests_is_no_leak_and_hides_none(
+    pytester: pytest.Pytester,
+) -> None:
+    _check_leaks_in(pytester)
+    pytester.makepyfile(
+        """
+        import socket
+        import pytest
+
+        LEAKED = []
+        pytestmark = pytest.mark.vcluster(nodes=1)
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_changes(vcluster, number):
+            vcluster.run("gnt-cluster", "add-tags", "changed")
+
+        def test_leaks(vcluster):
+            vcluster.run("gnt-cluster", "add-tags", "changed")
+            LEAKED.append(socket.socket())
+
+        @pytest.mark.vcluster(nodes=2)
+        def test_of_another_kind(vcluster): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=5, errors=2)
+    leak = "E *descriptor *: socket:*"
+    result.stdout.fnmatch_lines(
+        ["*ERROR at teardown of test_leaks *", leak, "*ERROR at teardown of test_of_another_kind *", leak]
+    )
+    assert result.stdout.str().count("\nE         descriptor ") == 2
+
+
 @pytest.mark.parametrize(
     ("leak", "found"),
     [

@@ -59,7 +59,7 @@ def test_an_interrupt_while_a_cluster_is_built(
 ) -> None:
     pytester.makepyfile("def test_one(vcluster): pass")
     # On a terminal, where a live line tells when the boot has begun.
-    with _Terminal(pytester) as terminal:
+    with _Terminal(pytester, "--vcluster-image-cache=off") as terminal:
         terminal.read_until("gnt-cluster init")
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.wait() == pytest.ExitCode.INTERRUPTED
@@ -97,7 +97,7 @@ def test_the_live_line_is_gone_when_the_cluster_is_there(
             print("captured")
         """
     )
-    with _Terminal(pytester) as terminal:
+    with _Terminal(pytester, "--vcluster-image-cache=off") as terminal:
         assert terminal.wait() == 0
     output = terminal.written
     told = output.split("vcluster: gnt-cluster init (node 1 of 1)", 1)
@@ -112,11 +112,11 @@ def test_the_live_line_is_gone_when_the_cluster_is_there(
 class _Terminal:
     """A run of pytest on a terminal."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
+    def __init__(self, pytester: pytest.Pytester, *args: str) -> None:
         self._ours, theirs = pty.openpty()
         self.written = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args],
             cwd=pytester.path,
             stdin=theirs,
             stdout=theirs,

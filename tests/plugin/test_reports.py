@@ -112,7 +112,7 @@ def test_by_default_nothing_is_kept_and_the_report_says_how_to(
     result.stdout.fnmatch_lines(
         ["folder */vct-*, removed when the cluster is closed (--vcluster-keep=failed *)"]
     )
-    result.stdout.no_fnmatch_line("* vcluster ===*")
+    result.stdout.no_fnmatch_line("kept *")
     nothing_left()
 
 
@@ -122,7 +122,9 @@ def test_with_xdist_notes_get_to_the_summary_and_always_keeps_all(
     result = inner_run(_FAILING, "-k", "test_passes", "-n1", "--vcluster-keep=always")
     result.assert_outcomes(passed=1)
     (name,) = kept()
-    result.stdout.fnmatch_lines(["=* vcluster =*", "vcluster: Ganeti *", f"kept {clusters_root / name}"])
+    result.stdout.fnmatch_lines(
+        ["=* vcluster =*", "vcluster: Ganeti *", f"kept {clusters_root / name}", "clusters: * cloned *"]
+    )
 
 
 @pytest.mark.parametrize(
