@@ -73,15 +73,17 @@ class ClusterState:
     ) -> ClusterState:
         """Describe the state of now, whose files are in `content`."""
         hosts = cluster.parts.site.hosts
+        fingerprint = _look(cluster, cluster.nodes, base)
         return cls(
-            base=base,
+            # By the names of now: a process may give itself another one while it starts.
+            base={one: name for one, name in fingerprint.processes.items() if one in base},
             content=content,
             words=words,
             hosts=hosts.path.read_text(encoding="utf-8"),
             node_addresses=hosts.nodes_path.read_text(encoding="utf-8"),
             nodes=tuple(cluster.nodes),
             next_index=cluster.next_index,
-            fingerprint=_look(cluster, cluster.nodes, base),
+            fingerprint=fingerprint,
         )
 
     @property
