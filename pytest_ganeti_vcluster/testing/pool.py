@@ -37,11 +37,12 @@ class Condition(enum.Enum):
 
 @attrs.define(eq=False)
 class Kept:
-    """A cluster of the pool. `origin`: where it comes from, for people; `tests`: how many have had it."""
+    """A cluster of the pool. For people: its `origin`, what its last reset `did`, how many `tests` have had it."""
 
     cluster: VirtualCluster
     origin: str
     condition: Condition
+    did: str = ""
     tests: int = 0
     last_used: float = 0.0
 
@@ -53,9 +54,10 @@ class Kept:
     @property
     def history(self) -> str:
         """Tell where it comes from."""
-        if self.tests > 1:
-            return f"used by {self.tests - 1} test(s) before this one; {self.origin}"
-        return self.origin
+        if self.tests <= 1:
+            return self.origin
+        before = f"used by {self.tests - 1} test(s) before this one"
+        return f"{self.origin}; {before}, {self.did or 'and left unchanged by the last of them'}"
 
 
 class Makes(Protocol):
@@ -217,7 +219,7 @@ class Pool:
             raise
         else:
             self._note(kept.spec, was_changed=bool(did))
-            kept.origin = did or kept.origin
+            kept.did = did
             kept.condition = Condition.CLEAN
 
     def _add(self, spec: ClusterSpec, tell: Tell, *, is_awaited: bool) -> None:
