@@ -90,13 +90,17 @@ class StartRun:
     arguments: tuple[str, ...]
     runs: list[InnerRun] = attrs.field(factory=list)
 
-    def __call__(self, *tests: str, nodes: int = 1, extra: tuple[str, ...] = ()) -> InnerRun:
+    def __call__(
+        self, *tests: str, nodes: int = 1, extra: tuple[str, ...] = (), images: Path | None = None
+    ) -> InnerRun:
+        """Start one. Its clusters are built for real, unless it is told where `images` are."""
         for source, target in (("reporting.py", "conftest.py"), ("suite.py", "test_suite.py")):
             shutil.copy(HERE / "inner" / source, self.folder / target)
         environment = {
             "VCLUSTER_ROOT": str(self.base),
             "VCLUSTER_SUBNET": str(self.block),
             "VCLUSTER_TIMEOUT": "120",
+            "VCLUSTER_IMAGE_CACHE": "off" if images is None else str(images),
             "INNER_NODES": str(nodes),
         }
         arguments = [*self.arguments, *extra, *(f"test_suite.py::{test}" for test in tests)]

@@ -9,11 +9,15 @@ from typing import Callable
 
 import pytest
 
+from pytest_ganeti_vcluster.cluster.restoring import Reset
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.bootstrap import Timeline
+from pytest_ganeti_vcluster.images import files
 
 _stage = Timeline.stage
 _close = VirtualCluster.close
+_reset = VirtualCluster.reset
+_write_new = files.write_new
 
 
 def tell(*words: object) -> None:
@@ -24,7 +28,7 @@ def tell(*words: object) -> None:
 
 
 def stage(self: Timeline, name: str) -> contextlib.AbstractContextManager[None]:
-    tell("stage", name)
+    tell("stage", name, os.getpid())
     return _stage(self, name)
 
 
@@ -33,10 +37,24 @@ def close(self: VirtualCluster) -> None:
     _close(self)
 
 
+def reset(self: VirtualCluster) -> Reset:
+    tell("resetting", self.root, os.getpid())
+    return _reset(self)
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write one file of an image, or of a clone."""
+    if ".new-image-" in str(path):
+        tell("capturing", path, os.getpid())
+    _write_new(path, data, mode)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     patch.setattr(Timeline, "stage", stage)
     patch.setattr(VirtualCluster, "close", close)
+    patch.setattr(VirtualCluster, "reset", reset)
+    patch.setattr("pytest_ganeti_vcluster.images.content.write_new", write_new)
     config.add_cleanup(patch.undo)
 
 

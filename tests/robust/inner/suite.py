@@ -63,3 +63,15 @@ def test_something_stubborn(vcluster: VirtualCluster) -> None:
 @cluster_of_some_nodes
 def test_another(vcluster: VirtualCluster) -> None:
     assert vcluster.nodes[0].is_master
+
+
+@cluster_of_some_nodes
+@pytest.mark.parametrize("number", range(5))
+def test_dirty(vcluster: VirtualCluster, number: int) -> None:
+    # As fresh as the first one found it, whatever became of others.
+    assert vcluster.instances == []
+    mark = vcluster.master.path("/var/lib/ganeti/mark")
+    assert not mark.exists()
+    mark.write_text(str(number), encoding="utf-8")
+    vcluster.add_instance(primary=vcluster.master)
+    assert len(vcluster.instances) == 1
