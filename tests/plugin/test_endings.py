@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,71 @@ def test_a_worker_that_is_killed(inner_run: InnerRun, nothing_left: _NOTHING_LEF
         "-n1",
     )
     assert result.parseoutcomes() == {"failed": 1, "passed": 1}
+    nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("raise KeyboardInterrupt", pytest.ExitCode.INTERRUPTED),
+        ("pytest.fail('and no more tests')", pytest.ExitCode.TESTS_FAILED),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("os._exit(7)", 7),
+    ],
+)
+def test_a_run_that_ends_while_the_next_cluster_is_made(
+    inner_run: InnerRun, nothing_left: _NOTHING_LEFT, end: str, status: int
+) -> None:
+    result = inner_run(
+        f"""
+        import os, signal, threading, time
+        import pytest
+
+        @pytest.mark.vcluster(nodes=1)
+        def test_one(vcluster):
+            deadline = time.monotonic() + 60
+            while not list(vcluster.root.parent.glob("*/node1.vc/var/lib/ganeti/config.data"))[1:]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert [thread for thread in threading.enumerate() if thread.name == "vcluster-prepare"]
+            print("ended at", time.monotonic(), file=open("ended", "w"))
+            {end}
+
+        @pytest.mark.vcluster(nodes=5)
+        def test_two(vcluster): pass
+        """,
+        "-x",
+        "--vcluster-image-cache=off",
+    )
+    ended = time.monotonic()
+    assert result.ret == status
+    # Nobody waits for the five nodes.
+    assert ended - float(Path("ended").read_text(encoding="ascii").split()[-1]) < 10
+    result.stdout.no_fnmatch_line("*gnt-node add node5*")
+    nothing_left()
+
+
+def test_an_error_in_the_background_is_told_by_the_test_that_needs_the_cluster(
+    inner_run: InnerRun, nothing_left: _NOTHING_LEFT
+) -> None:
+    result = inner_run(
+        """
+        import pytest
+
+        @pytest.mark.vcluster(nodes=1)
+        def test_one(vcluster, _vcluster_clusters):
+            assert _vcluster_clusters.wait_idle(120)
+
+        @pytest.mark.vcluster(nodes=1, init_options=["--no-such-option"])
+        def test_two(vcluster): pass
+
+        @pytest.mark.vcluster(nodes=1)
+        def test_three(vcluster): pass
+        """,
+        "--vcluster-order=given",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at setup of test_two*", "BootFailed: *", "*no such option*"])
     nothing_left()
 
 
