@@ -42,8 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give an xdist worker the options as they were given here."""
-    node.workerinput[options.WORKER_INPUT] = options.given(node.config)
+    """Give an xdist worker the options as they were given here; hold what the workers of a run share."""
+    config = node.config
+    node.workerinput[options.WORKER_INPUT] = options.given(config)
+    if config.stash[state.SETTINGS].share == "run" and not config.pluginmanager.has_plugin(state.HOLDER):
+        from pytest_ganeti_vcluster.testing.sharing import Holder
+
+        holder = Holder(config.stash[state.SETTINGS], node.workerinput["testrunuid"])
+        config.pluginmanager.register(holder, state.HOLDER)
 
 
 @pytest.hookimpl(trylast=True)

@@ -424,7 +424,7 @@ class VirtualCluster:
         return self._shared
 
     def share(self) -> None:
-        """Leave the end of the cluster to the last process that lets go of it, or dies: `close` ends nothing any more."""
+        """Leave the end of the cluster to the last process that lets go of it, or dies; `close` then ends nothing."""
         self._shared = True
 
     def detach(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from pytest_ganeti_vcluster.errors import GanetiNotFound, MachineError, SpecError, VClusterError
+from pytest_ganeti_vcluster.errors import GanetiNotFound, MachineError, RootTaken, SpecError, VClusterError
 from pytest_ganeti_vcluster.keeper.reap import reap_stale
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing.collection import SkipReasons
@@ -40,13 +40,15 @@ class Builder:
         self._failures: dict[ClusterSpec, list[VClusterError]] = {}
         self._reaped = False
 
-    def obtain(self, spec: ClusterSpec, tell: Tell) -> VirtualCluster:
-        """Obtain a cluster; raises `VClusterError`. Any thread may call it."""
+    def obtain(self, spec: ClusterSpec, tell: Tell, *, root_name: str | None = None) -> VirtualCluster:
+        """Obtain a cluster, in the folder of a name or in any; raises `VClusterError`. Any thread may call it."""
         if self._is_hopeless(spec):
             raise _Refused(self._failures[spec][-1])
         self._reap()
         try:
-            return obtain_cluster(spec, self._settings, tell)
+            return obtain_cluster(spec, self._settings, tell, root_name=root_name)
+        except RootTaken:
+            raise
         except VClusterError as error:
             self._failures.setdefault(spec, []).append(error)
             raise

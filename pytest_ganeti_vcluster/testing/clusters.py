@@ -21,6 +21,7 @@ from pytest_ganeti_vcluster.testing.making import Maker
 from pytest_ganeti_vcluster.testing.pool import Kept, Pool
 from pytest_ganeti_vcluster.testing.preparing import Upcoming, takes_cluster
 from pytest_ganeti_vcluster.testing.progress import Tell
+from pytest_ganeti_vcluster.testing.sharing import RunShare
 from pytest_ganeti_vcluster.testing.watching import Watch
 
 _Given = TypeVar("_Given")
@@ -36,6 +37,7 @@ class SessionClusters:
         self._builder = Builder(config, self.settings)
         self._maker = Maker(config, self.settings, self._builder.obtain)
         self._pool = Pool(self._maker, self.limit, prepare=self.settings.prepare)
+        self._share = RunShare.of_worker(config, self.settings)
         self._upcoming: Upcoming | None = None
         self._next_spec: ClusterSpec | None = None
         self._session: list[VirtualCluster] = []
@@ -51,7 +53,9 @@ class SessionClusters:
             output = getattr(config, "workeroutput", None)
             if output is not None:
                 output[state.HEADER_OUTPUT] = header(
-                    clusters.settings, verbose=config.getoption("verbose") > 0
+                    clusters.settings,
+                    verbose=config.getoption("verbose") > 0,
+                    is_shared=clusters._share is not None,
                 )
         return clusters
 
@@ -65,8 +69,15 @@ class SessionClusters:
         return self._watched(kept.cluster)
 
     def for_session(self) -> VirtualCluster:
-        """Build the cluster of fixture `vcluster_session`."""
-        cluster = self._new(default_spec(self.settings))
+        """Get the cluster of fixture `vcluster_session`: a new one, or that which all workers of the run share."""
+        spec = default_spec(self.settings)
+        share = self._share
+        if share is None:
+            cluster = self._new(spec)
+        else:
+            cluster = self._given(
+                spec, lambda tell: share.get(lambda name: self._made(spec, tell, root_name=name), tell)
+            )
         self._session.append(cluster)
         return self._watched(cluster)
 
@@ -163,7 +174,10 @@ class SessionClusters:
         return self._pool.wait_idle(timeout)
 
     def _new(self, spec: ClusterSpec) -> VirtualCluster:
-        return self._given(spec, lambda tell: self._maker.obtain(spec, tell, is_awaited=True)[0])
+        return self._given(spec, lambda tell: self._made(spec, tell))
+
+    def _made(self, spec: ClusterSpec, tell: Tell, *, root_name: str | None = None) -> VirtualCluster:
+        return self._maker.obtain(spec, tell, is_awaited=True, root_name=root_name)[0]
 
     def _given(self, spec: ClusterSpec, get: Callable[[Tell], _Given]) -> _Given:
         began = time.monotonic()

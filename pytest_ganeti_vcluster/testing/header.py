@@ -9,15 +9,17 @@ from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing.limits import Limit
 
 
-def header(settings: Settings, *, verbose: bool = False) -> list[str]:
+def header(settings: Settings, *, verbose: bool = False, is_shared: bool = False) -> list[str]:
     """Return lines with the Ganeti and its origin, the engine and why it was chosen, and the pool of addresses.
 
-    If `verbose`, also how many clusters a process keeps, and why. Finding the Ganeti starts one process; call it only
-    in runs that use a cluster.
+    If `verbose`, also how many clusters a process keeps, and why; if `is_shared`, that fixture `vcluster_session` is
+    one for all workers. Finding the Ganeti starts one process; call it only in runs that use a cluster.
     """
     lines = [f"vcluster: {_ganeti(settings)}; engine {_engine(settings)}; addresses of {settings.subnet}"]
     if verbose:
         lines.append(f"vcluster: {Limit.of_this_machine(settings)}")
+    if is_shared:
+        lines.append("vcluster: vcluster_session is one cluster for all workers of this run on a host")
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable
+from typing import Any, Protocol
 
 import pytest
 
@@ -18,22 +18,29 @@ from pytest_ganeti_vcluster.testing.timings import Spent
 _IMAGE = 1.0
 
 
+class Obtain(Protocol):
+    """How a new cluster is got: see `Builder.obtain`."""
+
+    def __call__(self, spec: ClusterSpec, tell: Tell, *, root_name: str | None) -> VirtualCluster:
+        """Get it. Raises `VClusterError`."""
+
+
 class Maker:
     """Gets and resets clusters, in any thread, and remembers what the summary is to tell of it."""
 
-    def __init__(
-        self, config: pytest.Config, settings: Settings, obtain: Callable[[ClusterSpec, Tell], VirtualCluster]
-    ) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, obtain: Obtain) -> None:
         self._config = config
         self._settings = settings
         self._obtain = obtain
         self.notes: list[str] = []
         self._spent: list[Spent] = []
 
-    def obtain(self, spec: ClusterSpec, tell: Tell, *, is_awaited: bool) -> tuple[VirtualCluster, str]:
-        """Get a new cluster, and say where it comes from. Raises `VClusterError`."""
+    def obtain(
+        self, spec: ClusterSpec, tell: Tell, *, is_awaited: bool, root_name: str | None = None
+    ) -> tuple[VirtualCluster, str]:
+        """Get a new cluster, in the folder of a name or in any, and say where it comes from. Raises `VClusterError`."""
         began = time.monotonic()
-        cluster = self._obtain(spec, tell)
+        cluster = self._obtain(spec, tell, root_name=root_name)
         seconds = time.monotonic() - began
         kind = timings.BOOT
         if self._settings.image_cache is not None:
@@ -46,7 +53,7 @@ class Maker:
         if self._settings.keep == "always":
             self.notes.append(f"kept {cluster.root}")
         how = "built" if kind == timings.BOOT else "cloned"
-        return cluster, f"{how} for this test in {seconds:.1f} s"
+        return cluster, f"{how} in {seconds:.1f} s"
 
     def reset(self, cluster: VirtualCluster, *, is_awaited: bool) -> str:
         """Make a cluster as clean as new, and say what was done; empty for nothing. Raises `VClusterError`."""

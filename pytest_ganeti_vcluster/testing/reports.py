@@ -53,6 +53,8 @@ def _tell(report: pytest.TestReport, item: pytest.Item, clusters: SessionCluster
     facts = [f"{cluster.spec}, {cluster.ganeti}, engine {cluster.engine}"]
     if kept is not None:
         facts.append(kept.history)
+    if cluster.is_shared:
+        facts.append("shared by the workers of this run: what others did to it meanwhile is told here, too")
     facts += _keep(item, clusters, watch)
     report.sections.append((title, "\n".join(facts)))
     jobs = watch.failed_jobs()

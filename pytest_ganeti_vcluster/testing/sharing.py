@@ -66,7 +66,8 @@ class RunShare:
         Raises what `make` raises, and `KeeperError` where another worker does not get ready with it.
         """
         patience = self.settings.timeout + _ENDING
-        given_up = reaping = 0.0
+        reaping = time.monotonic()
+        given_up = reaping + patience
         maker: Starter | None = None
         while True:
             root = self.root()

@@ -20,6 +20,9 @@ ITEM: pytest.StashKey[pytest.Item] = pytest.StashKey()
 #: Whether a test of the run uses a cluster; what comes next then matters.
 USES_CLUSTERS: pytest.StashKey[bool] = pytest.StashKey()
 
+#: Name of the plugin that holds, in the controller, what the workers of a run share.
+HOLDER = "ganeti_vcluster_holder"
+
 #: Key in an xdist worker's output of the header lines, which the controller cannot know.
 HEADER_OUTPUT = "vcluster_header"
 #: Attribute of a report with what the summary is to tell: so it gets from an xdist worker to its controller.
