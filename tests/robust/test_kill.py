@@ -30,14 +30,16 @@ MANY = int(os.environ.get("VCLUSTER_TEST_KILLS", "20"))
 #: Stages of a boot (`VirtualCluster.boot_stages`), and about how long each takes at least, in seconds.
 STAGES = (
     ("gnt-cluster init", 2.5),
-    ("farm, keys and sshd", 0.2),
+    ("keys and sshd", 0.2),
     ("keeper", 0.1),
     ("gnt-node add node2.vc", 3.0),
     ("lease of addresses", 0.02),
+    ("farm", 0.05),
     ("gnt-cluster init", 2.5),
     ("node roots and certificate", 0.03),
     ("check of adaptations", 0.2),
     ("readiness of the master", 0.05),
+    ("copy for resets", 0.02),
 )
 
 
