@@ -141,14 +141,20 @@ def installation_from_json(value: Mapping[str, Any]) -> GanetiInstallation:
 
 
 def _farm_to_json(farm: Farm) -> dict[str, Any]:
-    folder = None if farm.curl.folder is None else str(farm.curl.folder)
-    curl = {"folder": folder, "told": farm.curl.told}
-    return {"folder": str(farm.folder), "daemons": list(farm.daemons), "curl": curl}
+    plain = attrs.asdict(farm, recurse=False)
+    del plain["installation"]
+    curl = {"folder": _plain(farm.curl.folder), "told": farm.curl.told}
+    return {**plain, "folder": str(farm.folder), "daemons": list(farm.daemons), "curl": curl}
 
 
 def _farm_from_json(value: Mapping[str, Any], installation: GanetiInstallation) -> Farm:
-    curl = CurlLibrary(_path(value["curl"]["folder"]), str(value["curl"]["told"]))
-    return Farm(Path(value["folder"]), installation, tuple(value["daemons"]), curl)
+    fields = {
+        **value,
+        "folder": Path(value["folder"]),
+        "daemons": tuple(value["daemons"]),
+        "curl": CurlLibrary(_path(value["curl"]["folder"]), str(value["curl"]["told"])),
+    }
+    return Farm(installation=installation, **fields)
 
 
 def _plain(value: Any) -> Any:

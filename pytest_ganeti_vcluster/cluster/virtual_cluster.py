@@ -424,8 +424,12 @@ class VirtualCluster:
         return self._shared
 
     def share(self) -> None:
-        """Leave the end of the cluster to the last process that lets go of it, or dies; `close` then ends nothing."""
+        """Leave the end of the cluster to the last process that lets go of it, or dies; `close` then ends nothing.
+
+        With others in it, it cannot be reset any more.
+        """
         self._shared = True
+        self.pristine = None
 
     def detach(self) -> None:
         """Let go of the cluster: it ends, as `close` ends it, when the last process that uses it lets go or dies."""

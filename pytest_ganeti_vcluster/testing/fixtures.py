@@ -37,7 +37,8 @@ def vcluster(request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters
 def vcluster_session(_vcluster_clusters: SessionClusters) -> Iterator[VirtualCluster]:
     """One running Ganeti cluster (`VirtualCluster`) of the default spec for all tests that ask for it.
 
-    It is never reset: what a test changes in it, later tests see. With pytest-xdist each worker has its own.
+    It is never reset: what a test changes in it, later tests see. With pytest-xdist each worker has its own, or all
+    workers of the run on a host have one (`--vcluster-share=run`).
     """
     cluster = _vcluster_clusters.for_session()
     yield cluster

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.attaching import attach_cluster, describe_cluster
+from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from pytest_ganeti_vcluster.errors import KeeperError, SpecError
+from pytest_ganeti_vcluster.errors import KeeperError, ResetFailed, SpecError
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
 from tests.leaks import settle
 
@@ -71,7 +71,6 @@ class Other:
 
 
 def test_an_attached_handle_can_do_everything(cluster: VirtualCluster) -> None:
-    describe_cluster(cluster)
     other = Other(cluster.root, _LOOK)
     told = other.told()
     other.end()
@@ -89,14 +88,12 @@ def test_an_attached_handle_can_do_everything(cluster: VirtualCluster) -> None:
 
 
 def test_passwords_are_for_their_owner_only(cluster: VirtualCluster) -> None:
-    describe_cluster(cluster)
     description = cluster.root / "cluster.json"
     assert stat.S_IMODE(description.stat().st_mode) == 0o600
     assert cluster.rapi_access.password in description.read_text(encoding="utf-8")
 
 
 def test_nodes_come_and_go_for_every_process(cluster: VirtualCluster) -> None:
-    describe_cluster(cluster)
     before = [node.name for node in cluster.nodes]
     numbers = {node.index for node in cluster.nodes}
     with attach_cluster(cluster.root) as attached:
@@ -128,9 +125,6 @@ def test_nodes_come_and_go_for_every_process(cluster: VirtualCluster) -> None:
 def test_the_last_one_out_ends_the_cluster(vcluster_factory: ClusterFactory) -> None:
     cluster = vcluster_factory(nodes=1)
     root = cluster.root
-    with pytest.raises(KeeperError, match="no cluster in it that is ready"):
-        attach_cluster(root)
-    describe_cluster(cluster)
     other = Other(
         root, "tell(cluster.name); sys.stdin.readline(); tell(cluster.run('gnt-cluster', 'getmaster').lines)"
     )
@@ -140,6 +134,9 @@ def test_the_last_one_out_ends_the_cluster(vcluster_factory: ClusterFactory) -> 
     # Both handles of this process have let go; the other process has not.
     with attach_cluster(root) as attached:
         assert attached.name == cluster.name
+        for handle in (attached, cluster):
+            with pytest.raises(ResetFailed, match="others may be using it"):
+                handle.reset()
     other.end()
     assert not settle(root.exists)
     with pytest.raises(KeeperError, match="never began, or the cluster has ended"):
