@@ -25,9 +25,16 @@ _TRIES = 2
 class _Refused(VClusterError):
     """A cluster is not tried again: `failure` is what it failed with."""
 
-    def __init__(self, failure: VClusterError) -> None:
-        super().__init__(failure.message, seen=failure.seen, cure=failure.cure)
+    def __init__(
+        self, message: str, *, failure: VClusterError | None = None, seen: str = "", cure: str = ""
+    ) -> None:
+        super().__init__(message, seen=seen, cure=cure)
         self.failure = failure
+
+    @classmethod
+    def after(cls, failure: VClusterError) -> _Refused:
+        """Return that which an earlier failure leads to."""
+        return cls(failure.message, failure=failure, seen=failure.seen, cure=failure.cure)
 
 
 class Builder:
@@ -43,7 +50,7 @@ class Builder:
     def obtain(self, spec: ClusterSpec, tell: Tell, *, root_name: str | None = None) -> VirtualCluster:
         """Obtain a cluster, in the folder of a name or in any; raises `VClusterError`. Any thread may call it."""
         if self._is_hopeless(spec):
-            raise _Refused(self._failures[spec][-1])
+            raise _Refused.after(self._failures[spec][-1])
         self._reap()
         try:
             return obtain_cluster(spec, self._settings, tell, root_name=root_name)
@@ -76,7 +83,7 @@ class Builder:
         # Outside the handler: pytest would tell the error again as the context of its failure.
         if isinstance(failure, _Refused):
             earlier = f"No cluster of {len(spec.nodes)} could be built earlier in this run.\n"
-            return self._give_up(failure.failure, earlier)
+            return self._give_up(failure.failure or failure, earlier)
         return self._give_up(failure, "")
 
     def _is_hopeless(self, spec: ClusterSpec) -> bool:
