@@ -24,9 +24,7 @@ def test_two(vcluster): pass
 _BETWEEN = 5
 
 
-@pytest.mark.parametrize(
-    "args", [[], ["-q"], ["-v"], ["-n1"], ["-n1", "-v"], ["-n1", "--dist=worksteal"]], ids=" ".join
-)
+@pytest.mark.parametrize("args", [[], ["-n1"], ["-n1", "-v"]], ids=" ".join)
 def test_few_plain_lines_tell_of_an_image_that_is_made(
     inner_run: InnerRun, pytester: pytest.Pytester, nothing_left: Callable[[], None], args: list[str]
 ) -> None:
