@@ -22,6 +22,7 @@ from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, R
 from pytest_ganeti_vcluster.ganeti import preflight
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Timeline
 from pytest_ganeti_vcluster.ganeti.farm import Farm, build_farm
+from pytest_ganeti_vcluster.ganeti.fork_server import ForkServer, start_fork_server
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.folder import remove_root
@@ -49,6 +50,7 @@ class Foundation:
     token: str
     lease: Lease
     farm: Farm
+    fork_server: ForkServer | None
     site: LoopbackSite
     nodes: NodeMaker
     boot: Bootstrap
@@ -118,7 +120,13 @@ def laid(
                 keeper, settings.subnet, blocks_for(len(spec.nodes)), lock_folder=cache_folder()
             )
         with timeline.stage("farm"):
-            farm = build_farm(installation, root / "farm", spec.daemons, tls_fix=settings.tls_fix)
+            farm = build_farm(
+                installation,
+                root / "farm",
+                spec.daemons,
+                tls_fix=settings.tls_fix,
+                fork_server=settings.fork_server,
+            )
         with timeline.stage("keys and sshd"):
             site = LoopbackSite.create(
                 keeper=keeper,
@@ -128,6 +136,8 @@ def laid(
                 cluster_name=f"{spec.name}.{DOMAIN}",
                 token=token,
             )
+            # It loads Ganeti meanwhile; whoever wants it sooner waits.
+            fork_server = start_fork_server(keeper, farm, site.environment) if settings.fork_server else None
             prepare(site)
             site.start(wait=False)
         deadline = time.monotonic() + settings.timeout
@@ -139,6 +149,7 @@ def laid(
             token=token,
             lease=lease,
             farm=farm,
+            fork_server=fork_server,
             site=site,
             nodes=NodeMaker(keeper, farm, site),
             boot=Bootstrap(farm, ssh_port=site.ssh_port, daemons=spec.daemons, deadline=deadline),

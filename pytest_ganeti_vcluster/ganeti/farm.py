@@ -7,6 +7,7 @@ side by side. What is in it:
     sbin/    gnt-* and ganeti-*, as they would be in /usr/sbin
     lib/     daemon-util and the helpers that Ganeti calls by absolute path, as in /usr/lib/ganeti
     shims/   the few programs of the machine that a node must not reach
+    plain/   where there is a fork server: what runs Ganeti's Python programs without it
     site/    vcluster_inside, the adaptations (a copy of `inside/`)
     curl/    libcurl that does not read the machine's certificates for every RPC, where that can be had
     userbase/  usercustomize, for the Pythons that Ganeti starts by a path of its own
@@ -27,37 +28,10 @@ from pytest_ganeti_vcluster import inside
 from pytest_ganeti_vcluster.errors import AdaptationFailed
 from pytest_ganeti_vcluster.ganeti.curl_library import UNCHANGED, CurlLibrary, make_curl_library
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
+from pytest_ganeti_vcluster.ganeti.stubs import Stubs, put
 
 #: Where the programs of the machine are.
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-
-#: Python versions for which a user-site folder is made; which one luxid's /usr/bin/python3 is does not matter.
-_PYTHON_MINORS = range(9, 30)
-
-_USERCUSTOMIZE = """\
-import os
-if os.environ.get("VCLUSTER_FARM") and os.environ.get("GANETI_ROOTDIR"):
-    import sys
-    sys.path.insert(0, os.path.join(os.environ["VCLUSTER_FARM"], "site"))
-    from vcluster_inside.activation import enter_python
-    enter_python()
-"""
-
-_STUB = """\
-#!{python}
-import sys
-sys.path.insert(0, {site!r})
-from vcluster_inside.activation import run
-run({program!r})
-"""
-
-_CHECK = """\
-#!{python}
-import sys
-sys.path.insert(0, {site!r})
-from vcluster_inside.check import main
-main()
-"""
 
 # Records which node holds the master IP, where a real one would add the address to an interface
 # (tools/master-ip-setup in Ganeti; same arguments and environment).
@@ -101,6 +75,7 @@ class Farm:
     installation: GanetiInstallation
     daemons: tuple[str, ...]
     curl: CurlLibrary = UNCHANGED
+    has_fork_server: bool = False
 
     @property
     def sbin(self) -> Path:
@@ -123,6 +98,16 @@ class Farm:
         return self.folder / "check-adaptations"
 
     @property
+    def fork_server(self) -> Path:
+        """Program that Ganeti's Python programs are forked from; see `ganeti.fork_server`."""
+        return self.folder / "fork-server"
+
+    @property
+    def fork_socket(self) -> Path:
+        """Where the fork server listens."""
+        return self.folder / "fork.sock"
+
+    @property
     def path(self) -> str:
         """Value of PATH on a node."""
         return search_path(self.folder, self.installation)
@@ -135,6 +120,8 @@ class Farm:
             "VCLUSTER_FARM": str(self.folder),
             "VCLUSTER_SHARE": str(self.installation.share),
         }
+        if self.has_fork_server:
+            variables["VCLUSTER_FORK_SERVER"] = str(self.fork_socket)
         libraries = [*filter(None, [self.curl.folder]), *self.installation.library_path]
         if libraries:
             variables["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))
@@ -149,12 +136,18 @@ def search_path(folder: Path, installation: GanetiInstallation) -> str:
 
 
 def build_farm(
-    installation: GanetiInstallation, folder: Path, daemons: Iterable[str], *, tls_fix: bool = True
+    installation: GanetiInstallation,
+    folder: Path,
+    daemons: Iterable[str],
+    *,
+    tls_fix: bool = True,
+    fork_server: bool = True,
 ) -> Farm:
     """Make a farm in `folder`, which must not exist. `daemons` are the optional ones to run ("mond").
 
     `tls_fix` keeps libcurl from reading the machine's certificates for every RPC, where that can be done;
-    `Farm.curl` tells.
+    `Farm.curl` tells. `fork_server` makes stubs that have programs forked by a server (`start_fork_server`), and run
+    them as ever while there is none.
     """
     started: tuple[str, ...] = (
         "ganeti-noded",
@@ -169,11 +162,10 @@ def build_farm(
     if tls_fix:
         program = installation.sbin / "ganeti-luxid"
         curl = make_curl_library(program, installation.library_path, folder / "curl")
-    farm = Farm(folder, installation, started, curl)
-    for part in ("sbin", "lib/tools", "lib/iallocators", "shims", "site"):
+    farm = Farm(folder, installation, started, curl, fork_server)
+    for part in ("sbin", "lib/tools", "lib/iallocators", "plain", "shims", "site"):
         (folder / part).mkdir(parents=True)
     _copy_inside(folder / "site" / "vcluster_inside")
-    _write_user_site(folder / "userbase")
     _write_python_stubs(farm)
     _link_binaries(farm)
     _write_daemon_util(farm)
@@ -191,27 +183,9 @@ def build_farm(
     return farm
 
 
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-    path.chmod(0o755)
-
-
 def _copy_inside(target: Path) -> None:
     source = Path(next(iter(inside.__path__)))
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def _write_user_site(userbase: Path) -> None:
-    for minor in _PYTHON_MINORS:
-        site = userbase / "lib" / f"python3.{minor}" / "site-packages"
-        site.mkdir(parents=True)
-        (site / "usercustomize.py").write_text(_USERCUSTOMIZE, encoding="utf-8")
-
-
-def _stub(farm: Farm, template: str, program: Path | None = None) -> str:
-    return template.format(
-        python=farm.installation.python, site=str(farm.folder / "site"), program=str(program or "")
-    )
 
 
 def _is_script(path: Path) -> bool:
@@ -223,16 +197,27 @@ def _is_script(path: Path) -> bool:
 
 def _write_python_stubs(farm: Farm) -> None:
     # A stub's file name becomes the name of the process, which start-stop-daemon checks.
-    for program in sorted(farm.installation.share.iterdir()):
+    installation = farm.installation
+    stubs = Stubs(installation.python, farm.folder / "site")
+    for program in sorted(installation.share.iterdir()):
         if not _is_script(program):
             continue
-        _put(farm.lib / program.name, _stub(farm, _STUB, program))
+        stub = farm.lib / program.name
+        if farm.has_fork_server:
+            plain = farm.folder / "plain" / program.name
+            stubs.write_plain(plain, program)
+            stubs.write_forked(stub, program, plain)
+        else:
+            stubs.write_plain(stub, program)
         if program.name.startswith(("gnt-", "ganeti-")):
-            (farm.sbin / program.name).symlink_to(farm.lib / program.name)
+            (farm.sbin / program.name).symlink_to(stub)
         if program.name in {"burnin", "cfgupgrade", "post-upgrade", "node-cleanup", "move-instance"}:
-            (farm.lib / "tools" / program.name).symlink_to(farm.lib / program.name)
-    _put(farm.lib / "job", _stub(farm, _STUB, farm.installation.share / "ganeti" / "jqueue" / "exec.py"))
-    _put(farm.check, _stub(farm, _CHECK))
+            (farm.lib / "tools" / program.name).symlink_to(stub)
+    job = farm.lib / "job"
+    stubs.write_plain(job, installation.share / "ganeti" / "jqueue" / "exec.py")
+    stubs.write_user_site(farm.folder / "userbase", job, installation.share)
+    stubs.write_main(farm.check, "check")
+    stubs.write_main(farm.fork_server, "forking.server")
 
 
 def _link_binaries(farm: Farm) -> None:
@@ -251,7 +236,7 @@ def _link_binaries(farm: Farm) -> None:
     # Ganeti reaches the master IP through this script only; no option and no patch is needed.
     master_ip_setup = farm.lib / "tools" / "master-ip-setup"
     master_ip_setup.unlink(missing_ok=True)
-    _put(master_ip_setup, _MASTER_IP_SETUP)
+    put(master_ip_setup, _MASTER_IP_SETUP)
 
 
 _STARTED = """\
@@ -298,7 +283,7 @@ def _write_daemon_util(farm: Farm) -> None:
                 cure="use a supported Ganeti (3.0, 3.1), or report its daemon-util",
             )
     farm.daemon_util.unlink(missing_ok=True)
-    _put(farm.daemon_util, text)
+    put(farm.daemon_util, text)
     # Its folder is no part of PATH on a real node; here tests need not know where the farm is.
     (farm.sbin / "daemon-util").symlink_to(farm.daemon_util)
 
@@ -306,8 +291,8 @@ def _write_daemon_util(farm: Farm) -> None:
 def _write_shims(farm: Farm) -> None:
     shims = farm.folder / "shims"
     for name in _SHIMS_REFUSING:
-        _put(shims / name, _REFUSE)
-    _put(
+        put(shims / name, _REFUSE)
+    put(
         shims / "setcap",
         _NOTHING.format(
             reason="daemon-util gives ganeti-metad the right to port 80; ours uses another port."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+from types import TracebackType
 
 from . import adapting
 from .adaptations import ADAPTATIONS
@@ -34,21 +35,42 @@ def wanted() -> list[adapting.Adaptation]:
     return [one for one in ADAPTATIONS if one.name not in left_out]
 
 
-def activate() -> None:
-    """Adapt Ganeti's modules in this process. Nothing is imported of Ganeti yet."""
-    if not any(type(finder).__name__ == "_AdaptingFinder" for finder in sys.meta_path):
-        adapting.install(wanted(), Place.current())
+def activate() -> Place:
+    """Adapt Ganeti's modules in this process, of which nothing is imported yet; return what they are adapted to."""
+    place = adapting.installed_for()
+    if place is None:
+        place = Place.current()
+        adapting.install(wanted(), place)
+    return place
 
 
 def run(program: str) -> None:
     """Run a Python program of Ganeti as if it had been started by its own path."""
     activate()
+    sys.excepthook = _TellOf(program)
     sys.path[0] = os.path.dirname(program)
     share = os.environ["VCLUSTER_SHARE"]
     if share not in sys.path:
         sys.path.insert(1, share)
     sys.argv[0] = program
     runpy.run_path(program, run_name="__main__")
+
+
+class _TellOf:
+    """Tell of an error that ends a program, leaving out how the program was started."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def __call__(
+        self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        own = traceback
+        while own is not None and own.tb_frame.f_code.co_filename != self._program:
+            own = own.tb_next
+        # Python 3.13 shows what the error itself has.
+        error.__traceback__ = own or traceback
+        sys.__excepthook__(kind, error, own or traceback)
 
 
 def _command_line() -> list[str]:

@@ -83,7 +83,7 @@ class _AdaptingFinder(importlib.abc.MetaPathFinder):
     """Find the modules that adaptations are for, and wrap their loaders."""
 
     def __init__(self, adaptations: Sequence[Adaptation], place: Place) -> None:
-        self._place = place
+        self.place = place
         self._by_module: dict[str, list[Adaptation]] = {}
         for adaptation in adaptations:
             self._by_module.setdefault(adaptation.module, []).append(adaptation)
@@ -96,8 +96,16 @@ class _AdaptingFinder(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _AdaptingLoader(spec.loader, wanted, self._place)
+            spec.loader = _AdaptingLoader(spec.loader, wanted, self.place)
         return spec
+
+
+def installed_for() -> Place | None:
+    """Return the place that modules are adapted to as they are imported; None where they are not."""
+    for finder in sys.meta_path:
+        if isinstance(finder, _AdaptingFinder):
+            return finder.place
+    return None
 
 
 def install(adaptations: Sequence[Adaptation], place: Place) -> None:

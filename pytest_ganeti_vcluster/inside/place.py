@@ -1,5 +1,7 @@
 """Where a process is: its node, its cluster, and the farm that it was started from."""
 
+from __future__ import annotations
+
 import json
 import os
 
@@ -17,11 +19,13 @@ class Place:
         self.node_name = node_name
         self.cluster_root = os.path.dirname(node_root)
         self.farm = farm
+        #: What stands for the node's address while Ganeti is loaded for no node in particular (`forking`).
+        self.stand_in: str | None = None
         with open(os.path.join(farm, "farm.json"), encoding="utf-8") as stream:
             self.settings = json.load(stream)
 
     @classmethod
-    def current(cls) -> "Place":
+    def current(cls) -> Place:
         """Return the place named by GANETI_ROOTDIR, GANETI_HOSTNAME and VCLUSTER_FARM; KeyError without them."""
         return cls(
             os.path.normpath(os.environ["GANETI_ROOTDIR"]),
@@ -41,7 +45,7 @@ class Place:
             return self.node_root + path
         return path
 
-    def addresses(self) -> "dict[str, str]":
+    def addresses(self) -> dict[str, str]:
         """Return the addresses of the cluster's nodes, by node name, as the engine lists them."""
         found = {}
         with open(os.path.join(self.cluster_root, "engine", "nodes"), encoding="utf-8") as stream:
@@ -50,7 +54,13 @@ class Place:
                 found[name] = address
         return found
 
-    def master_addresses(self) -> "set[str]":
+    def own_address(self, otherwise: str) -> str:
+        """Return the address of this node, `otherwise` where the engine lists none."""
+        if self.stand_in is not None:
+            return self.stand_in
+        return self.addresses().get(self.node_name, otherwise)
+
+    def master_addresses(self) -> set[str]:
         """Return the master IP addresses that are up, on whichever node holds them."""
         held = set()
         for name in self.addresses():

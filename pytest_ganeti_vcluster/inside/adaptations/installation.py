@@ -40,7 +40,7 @@ def _optional_daemons(module: Any, place: Place) -> None:
 
 
 def _own_localhost(module: Any, place: Place) -> None:
-    module.IP4_ADDRESS_LOCALHOST = place.addresses().get(place.node_name, module.IP4_ADDRESS_LOCALHOST)
+    module.IP4_ADDRESS_LOCALHOST = place.own_address(module.IP4_ADDRESS_LOCALHOST)
 
 
 ADAPTATIONS = (
