@@ -24,9 +24,7 @@ import hashlib
 import os
 import re
 import secrets
-import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, TypeVar
 
@@ -35,6 +33,7 @@ import attrs
 from pytest_ganeti_vcluster.errors import DiskFull, ImageCacheUnusable, ImageDamaged, ImageError
 from pytest_ganeti_vcluster.images.claims import Claims
 from pytest_ganeti_vcluster.images.info import INFO_FILE, ImageInfo, ImageKey, room_of
+from pytest_ganeti_vcluster.images.place import Place, is_below
 from pytest_ganeti_vcluster.keeper.folder import remove_path
 from pytest_ganeti_vcluster.keeper.record import write_json
 from pytest_ganeti_vcluster.settings import Settings
@@ -51,16 +50,10 @@ _TRIES = 3
 #: Seconds after which what another host has begun to make counts as left behind.
 _LONG_AGO = 86400.0
 
-#: What flock says where there is none.
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-
 _LOCKS = "image-locks"
 _IMAGE = re.compile("image-([0-9a-f]{8,64})")
 _UNBORN = re.compile(r"\.new-image-([0-9a-f]{8,64})-([0-9a-f]{8})")
 _DYING = re.compile(r"\.old-image-([0-9a-f]{8})")
-_CURE = (
-    "give another folder (--vcluster-image-cache=FOLDER), or go without images (--vcluster-image-cache=off)"
-)
 
 
 def _quiet(_line: str) -> None:
@@ -108,7 +101,7 @@ class ImageStore:
             try:
                 return read(folder)
             except (ImageDamaged, FileNotFoundError) as error:
-                if isinstance(error, FileNotFoundError) and not _is_below(error.filename, folder):
+                if isinstance(error, FileNotFoundError) and not is_below(error.filename, folder):
                     raise
                 self.discard(folder)
                 if last:
@@ -123,13 +116,13 @@ class ImageStore:
         left. Who comes while another makes it waits, and `tell` is told for whom. Raises `ImageCacheUnusable`,
         `DiskFull`, and `ImageError` for other errors of files and after having waited too long.
         """
-        with self._clear_errors():
-            self._check_folder()
+        with self._place.clear_errors():
+            self._place.check()
             if (found := self._find(key)) is not None:
                 return found
-            self._make_folder()
+            self._place.make()
         with contextlib.ExitStack() as stack:
-            with self._clear_errors():
+            with self._place.clear_errors():
                 stack.enter_context(self._claims.hold(key.digest, _name(key), self.patience, tell))
                 if (found := self._find(key)) is not None:
                     return found
@@ -146,13 +139,13 @@ class ImageStore:
         key = content.parent.name.partition("-")[2]
         if not content.exists():
             return
-        with self._clear_errors(), self._claims.hold(key, f"image {key}", self.patience, _quiet):
+        with self._place.clear_errors(), self._claims.hold(key, f"image {key}", self.patience, _quiet):
             if content.exists():
                 self._remove(content.parent)
 
     def images(self) -> list[ImageInfo]:
         """Look at all images, least recently used first."""
-        folders = [path for path, _ in self._entries(_IMAGE)]
+        folders = [path for path, _ in self._place.entries(_IMAGE)]
         infos = [info for folder in folders if (info := ImageInfo.read(folder)) is not None]
         return sorted(infos, key=lambda info: (info.used, info.key))
 
@@ -173,8 +166,8 @@ class ImageStore:
         of key `keep` stays, as does any whose lock somebody holds, or that was used meanwhile. Return what was
         removed, or was to be and could not. Raises `ImageCacheUnusable`, `DiskFull`.
         """
-        with self._clear_errors():
-            self._check_folder()
+        with self._place.clear_errors():
+            self._place.check()
             return [*self._sweep(), *self._shrink(self.limit if limit is None else limit, keep, of_no_use)]
 
     def _shrink(self, limit: int, keep: str, of_no_use: Callable[[ImageInfo], str]) -> list[Removed]:
@@ -195,6 +188,10 @@ class ImageStore:
         return removed
 
     @property
+    def _place(self) -> Place:
+        return Place(self.folder)
+
+    @property
     def _claims(self) -> Claims:
         return Claims(self.folder / _LOCKS)
 
@@ -209,13 +206,13 @@ class ImageStore:
 
     def _build(self, key: ImageKey, make: Callable[[Path], None]) -> Path:
         """Make an image while holding its lock."""
-        with self._clear_errors():
+        with self._place.clear_errors():
             self._remove(self._image(key))
             self._remove_unborn(key.digest)
         unborn = self.folder / f".new-image-{key}-{_host()}"
         content = unborn / secrets.token_hex(4)
         try:
-            with self._clear_errors():
+            with self._place.clear_errors():
                 unborn.mkdir(mode=0o700)
                 make(content)
                 info = ImageInfo(
@@ -252,11 +249,11 @@ class ImageStore:
     def _sweep(self) -> list[Removed]:
         """Remove what those have left who were killed while they made or removed an image."""
         removed = []
-        for path, _ in self._entries(_DYING):
+        for path, _ in self._place.entries(_DYING):
             remains = ImageInfo.of_remains(path)
             remove_path(path)
             removed.append(Removed(remains, "was being removed", not path.exists()))
-        for path, found in self._entries(_UNBORN):
+        for path, found in self._place.entries(_UNBORN):
             with self._claims.hold_if_free(found[1]) as held:
                 remains = ImageInfo.of_remains(path)
                 if held and self._remove_unborn(found[1]):
@@ -266,7 +263,7 @@ class ImageStore:
     def _remove_unborn(self, key: str) -> bool:
         """Remove what is left of makers of this image, whose lock we hold: so they are no more."""
         any_found = False
-        for path, found in self._entries(_UNBORN):
+        for path, found in self._place.entries(_UNBORN):
             if found[1] == key and (found[2] == _host() or _is_old(path)):
                 remove_path(path)
                 any_found = True
@@ -293,56 +290,6 @@ class ImageStore:
     def _image(self, key: ImageKey) -> Path:
         return self.folder / f"image-{key}"
 
-    def _entries(self, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
-        """Look what is there under names like these."""
-        try:
-            paths = sorted(self.folder.iterdir())
-        except OSError:
-            return []
-        return [(path, found) for path in paths if (found := pattern.fullmatch(path.name))]
-
-    def _check_folder(self) -> None:
-        """Raise unless the folder, if it is there, is ours alone to write in: what is in it runs as us."""
-        try:
-            found = self.folder.stat()
-        except FileNotFoundError:
-            return
-        if not stat.S_ISDIR(found.st_mode):
-            raise self._unusable("it is no folder")
-        if found.st_uid != os.geteuid():
-            raise self._unusable(f"it belongs to another user (uid {found.st_uid}), and images hold keys")
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise self._unusable(
-                f"others may write there (mode {stat.S_IMODE(found.st_mode):04o}), and what is in images runs as you",
-                cure=f"run `chmod go-w {self.folder}`, {_CURE}",
-            )
-
-    def _make_folder(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    @contextlib.contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        """Say what an error of the folder's file system means."""
-        try:
-            yield
-        except NotImplementedError as error:
-            raise self._unusable("its file system has no locks") from error
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFull(
-                    f"no room left for an image in {self.folder}",
-                    seen=str(error),
-                    cure="make room there (`ganeti-vcluster gc --images` removes images), " + _CURE,
-                ) from error
-            if error.errno in _NO_LOCKS:
-                raise self._unusable("its file system has no locks") from error
-            if _is_below(error.filename, self.folder) or _is_above(error.filename, self.folder):
-                raise self._unusable(str(error)) from error
-            raise
-
-    def _unusable(self, why: str, cure: str = _CURE) -> ImageCacheUnusable:
-        return ImageCacheUnusable(f"images of clusters cannot be kept in {self.folder}", seen=why, cure=cure)
-
 
 def _name(key: ImageKey) -> str:
     return f"image of {key.label}" if key.label else f"image {key.digest}"
@@ -364,11 +311,3 @@ def _is_old(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > _LONG_AGO
     except OSError:
         return False
-
-
-def _is_below(path: object, folder: Path) -> bool:
-    return isinstance(path, str) and Path(path).is_relative_to(folder)
-
-
-def _is_above(path: object, folder: Path) -> bool:
-    return isinstance(path, str) and folder.is_relative_to(path)

@@ -61,11 +61,12 @@ def faults(folder: Path) -> list[str]:
     found = [f"left: {path.name}" for path in folder.iterdir() if not path.name.startswith("image-")]
     found += [f"left: {path.name}" for path in (folder / "image-locks").glob("*.json")]
     images = store.images()
-    if len(images) != 1 or images[0].content is None:
-        return [*found, f"images: {images}"]
-    # It raises ImageDamaged.
-    Content.load(images[0].content).check()
-    return found
+    found += [f"broken: {image.folder}" for image in images if image.content is None]
+    for image in images:
+        if image.content is not None:
+            # It raises ImageDamaged.
+            Content.load(image.content).check()
+    return found if images else ["no image"]
 
 
 def kill_a_worker(moment: Moment, delay: float, start_run: StartRun, traces: Traces, images: Path) -> None:
