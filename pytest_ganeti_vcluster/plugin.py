@@ -81,7 +81,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """Have the next test's cluster made ready while this one runs."""
     if item.config.stash.get(state.USES_CLUSTERS, False):
         item.config.stash[state.ITEM] = item
-        if item.config.stash[state.SETTINGS].prepare:
+        if item.config.stash[state.SETTINGS].prepare and not item.config.getoption("setupplan"):
             from pytest_ganeti_vcluster.testing.clusters import SessionClusters
 
             SessionClusters.of(item.config).look_ahead(item, nextitem)

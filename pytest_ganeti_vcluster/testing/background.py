@@ -37,20 +37,30 @@ class Background:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being done."""
-        return self._thread is None
+        """Whether nothing is being done; so also after a fork, in the child, which has one thread only."""
+        return self._thread is None or not self._thread.is_alive()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more is to be done."""
+        return self._closing
 
     def wake(self) -> None:
         """Begin, if there is something to do; to be called with the lock held."""
-        if self._thread is None and not self._closing:
-            work = self._plan()
-            if work is not None:
-                # A daemon, so that an interpreter that ends in disorder does not wait for it; the clusters that it
-                # builds end when their keepers see our connections close.
-                self._thread = threading.Thread(
-                    target=self._work, args=(work,), name="vcluster-prepare", daemon=True
-                )
-                self._thread.start()
+        if not self.is_idle or self._closing:
+            return
+        work = self._plan()
+        if work is None:
+            return
+        # A daemon, so that an interpreter that ends in disorder does not wait for it; the clusters that it builds end
+        # when their keepers see our connections close.
+        self._thread = threading.Thread(target=self._work, args=(work,), name="vcluster-prepare", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            # No more threads for this user: what is planned is done nevertheless, as it is half begun.
+            self._thread = None
+            work()
 
     def _work(self, work: Callable[[], None] | None) -> None:
         with keepers_announced(self._announce):
@@ -96,5 +106,5 @@ class Background:
         try:
             yield
         finally:
-            if thread is not None:
+            if thread is not None and thread.is_alive():
                 thread.join(_ENDING)

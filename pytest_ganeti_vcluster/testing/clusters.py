@@ -114,6 +114,10 @@ class SessionClusters:
         try:
             self._pool.close()
         finally:
+            for spec, error in self._pool.take_failures().items():
+                self.note(
+                    f"{spec} could not be made ready, and no test took it: {type(error).__name__}: {error}"
+                )
             self.end(*self._session, *self._factory)
 
     # Tests

@@ -27,8 +27,8 @@ def vcluster(request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters
     """A running Ganeti cluster (`VirtualCluster`), as clean as just built.
 
     `@pytest.mark.vcluster(nodes=3, ...)` says what it is to be, in the fields of `ClusterSpec`. The next test of
-    the same spec gets the same cluster if nothing was changed in it, and a new one otherwise. What the daemons
-    logged meanwhile, and the jobs that failed, are in the report of a test that fails.
+    the same spec may get the same cluster: put back to how it was if anything was changed. What the daemons logged
+    meanwhile, and the jobs that failed, are in the report of a test that fails.
     """
     return _vcluster_clusters.for_test(request.node)
 

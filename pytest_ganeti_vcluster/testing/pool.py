@@ -151,6 +151,11 @@ class Pool:
         if self._unclosed:
             raise self._unclosed.pop(0)
 
+    def take_failures(self) -> dict[ClusterSpec, BaseException]:
+        """Return what went wrong in the background that no test has come to hear of."""
+        failures, self._failures = self._failures, {}
+        return failures
+
     def wait_idle(self, timeout: float) -> bool:
         """Wait until nothing is done in the background; whether it came to that."""
         with self._changed:
@@ -174,6 +179,8 @@ class Pool:
                 if clean is not None:
                     clean.condition = Condition.USED
                     return clean
+                if self._background.is_idle:
+                    self._forget_work()
                 if self._adding == spec or self._first(spec, Condition.AT_WORK) is not None:
                     if self._background.stage:
                         tell(self._background.stage)
@@ -292,7 +299,9 @@ class Pool:
                 work()
             except BaseException as error:  # noqa: BLE001 - it is raised where the cluster is taken
                 with self._changed:
-                    self._failures[spec] = error
+                    # What was ended under it fails for that.
+                    if not self._background.is_closing:
+                        self._failures[spec] = error
             finally:
                 with self._changed:
                     self._adding = None
@@ -300,6 +309,13 @@ class Pool:
         return guarded
 
     # Looking, with the lock held
+
+    def _forget_work(self) -> None:
+        """Note that nobody works on anything, whatever an interrupt in the wrong moment has left to be thought."""
+        self._adding = None
+        for kept in self._kept:
+            if kept.condition is Condition.AT_WORK:
+                kept.condition = Condition.GIVEN_BACK
 
     def _first(self, spec: ClusterSpec, condition: Condition) -> Kept | None:
         return next((kept for kept in self._kept if kept.spec == spec and kept.condition is condition), None)

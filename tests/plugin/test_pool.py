@@ -6,8 +6,10 @@ shown on real ones, in `test_sharing` and `test_successors`.
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -55,6 +57,7 @@ class _Makes:
     hold: threading.Event = attrs.field(factory=threading.Event)
     begun: threading.Event = attrs.field(factory=threading.Event)
     at_once: int = 0
+    checks_thread: bool = True
 
     def obtain(self, spec: ClusterSpec, tell: Tell, *, is_awaited: bool) -> tuple[Any, str]:
         self._begin("new", spec, tell, is_awaited=is_awaited)
@@ -72,7 +75,7 @@ class _Makes:
 
     def _begin(self, what: str, spec: ClusterSpec, tell: Tell, *, is_awaited: bool) -> None:
         in_main = threading.current_thread() is threading.main_thread()
-        assert is_awaited == in_main
+        assert is_awaited == in_main or not self.checks_thread
         self.made.append(f"{what} {spec.name}{'' if in_main else ' ahead'}")
         tell("beginning")
         if not in_main:
@@ -316,3 +319,49 @@ def test_whatever_comes_every_test_has_a_clean_cluster_and_no_more_are_alive_tha
             assert pool.wait_idle(_LONG)
         pool.give_back(retire=rng.random() < 0.05)
     assert makes.most_alive <= most
+
+
+def test_an_error_ahead_that_no_test_meets_is_kept(makes: _Makes, pool_of: Callable[..., Pool]) -> None:
+    pool = pool_of()
+    pool.take(A)
+    makes.failures.append(BootFailed("it did not come up"))
+    pool.expect(B)
+    assert pool.wait_idle(_LONG)
+    pool.close()
+    assert [str(error) for error in pool.take_failures().values()] == ["it did not come up"]
+
+
+def test_where_no_thread_can_be_started_the_work_is_done_at_once(
+    makes: _Makes, pool_of: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = pool_of()
+    pool.take(A)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    makes.checks_thread = False
+    pool.expect(B)
+    pool.take(B)
+    assert makes.made == ["new a", "new b"]
+
+
+def test_a_child_of_a_fork_waits_for_nobody(makes: _Makes, pool_of: Callable[..., Pool]) -> None:
+    pool = pool_of()
+    pool.take(A)
+    makes.hold.clear()
+    pool.expect(B)
+    assert makes.begun.wait(_LONG)
+
+    def be_the_child() -> None:
+        makes.at_once = 0
+        makes.hold.set()
+        pool.take(B)
+
+    child = multiprocessing.get_context("fork").Process(target=be_the_child)
+    with warnings.catch_warnings():
+        # Of Python 3.12 and later, that there is a thread: that is what this test is about.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    child.join(_LONG)
+    assert child.exitcode == 0
