@@ -17,7 +17,7 @@ from pytest_ganeti_vcluster.engines.loopback.site import READY_INSTANCE_NAMES, L
 from pytest_ganeti_vcluster.errors import DaemonDied, KeeperError
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.keeper.client import Keeper
-from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity, read_stat
 from pytest_ganeti_vcluster.keeper.record import create_root
 from pytest_ganeti_vcluster.settings import DEFAULT_SUBNET, Settings
 
@@ -59,8 +59,11 @@ class Place:
         }
 
     def sshds(self) -> list[ProcessIdentity]:
-        processes = self._keepers[0].processes()
-        return [ProcessIdentity(one.pid, one.started) for one in processes if one.name == "sshd"]
+        """Return those that listen: each has children for a moment after somebody has asked it."""
+        stats = [read_stat(one.pid) for one in self._keepers[0].processes() if one.name == "sshd"]
+        sshds = [stat for stat in stats if stat is not None]
+        pids = {stat.pid for stat in sshds}
+        return [stat.identity for stat in sshds if stat.ppid not in pids]
 
     def kill_sshd(self) -> None:
         [sshd] = self.sshds()
