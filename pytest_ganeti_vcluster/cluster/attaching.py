@@ -10,7 +10,8 @@ import attrs
 from pytest_ganeti_vcluster.cluster.description import Description
 from pytest_ganeti_vcluster.cluster.foundation import tools_of
 from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
-from pytest_ganeti_vcluster.cluster.virtual_cluster import ClusterParts, VirtualCluster
+from pytest_ganeti_vcluster.cluster.parts import ClusterParts
+from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap

@@ -6,9 +6,10 @@ import attrs
 
 from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
 from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
+from pytest_ganeti_vcluster.cluster.parts import ClusterParts
 from pytest_ganeti_vcluster.cluster.restoring import base_processes, first_state
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
-from pytest_ganeti_vcluster.cluster.virtual_cluster import ClusterParts, VirtualCluster
+from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess, make_rapi_access
 from pytest_ganeti_vcluster.settings import Settings
@@ -35,6 +36,7 @@ def build_cluster(
             base.site.wait_ready()
         processes = base_processes(base.keeper)
         _Boot(base, tell).run(nodes)
+        base.tell_problems(tell)
         with timeline.stage("copy for resets"):
             cluster = VirtualCluster(cluster_parts(base, access), nodes)
             cluster.pristine = first_state(cluster, processes)

@@ -81,6 +81,7 @@ def clone_cluster(
             starter.start_missing(nodes, nodes[0])
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
+        base.tell_problems(tell)
         cluster = VirtualCluster(cluster_parts(base, access), nodes)
         with timeline.stage("look at the files"):
             cluster.pristine = ClusterState.now(cluster, processes, content, words)

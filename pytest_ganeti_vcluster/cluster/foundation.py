@@ -62,6 +62,11 @@ class Foundation:
         """The cluster's folder."""
         return self.keeper.root
 
+    def tell_problems(self, tell: Tell) -> None:
+        """Tell of what does not work and is not needed."""
+        if self.fork_server is not None and self.fork_server.problem:
+            tell(self.fork_server.problem)
+
     @property
     def ca_file(self) -> Path:
         """Where the certificate of RAPI's authority is."""

@@ -82,7 +82,7 @@ class ClusterState:
             hosts=hosts.path.read_text(encoding="utf-8"),
             node_addresses=hosts.nodes_path.read_text(encoding="utf-8"),
             nodes=tuple(cluster.nodes),
-            next_index=cluster.next_index,
+            next_index=cluster.membership.next_index,
             fingerprint=fingerprint,
         )
 
@@ -151,7 +151,7 @@ def reset(cluster: VirtualCluster) -> Reset:
 
 def _what_changed(cluster: VirtualCluster, state: ClusterState) -> str:
     """Say what is not as in a state, empty where all is."""
-    if cluster.next_index != state.next_index or tuple(cluster.nodes) != state.nodes:
+    if cluster.membership.next_index != state.next_index or tuple(cluster.nodes) != state.nodes:
         return "nodes were added or removed"
     changes = state.fingerprint.changes(cluster.parts.keeper, grace=_LEAVING)
     if changes:
@@ -171,7 +171,7 @@ def restore(cluster: VirtualCluster, state: ClusterState) -> None:
     changed = _restore_files(cluster, state)
     if any(_READ_AT_START.fullmatch(path) for path in changed):
         _end_processes(cluster, state, spare=set())
-    cluster.put_nodes_back(state.nodes, state.next_index)
+    cluster.membership.put_back(state.nodes, state.next_index)
     nodes = [node.boot_node for node in state.nodes]
     master = cluster.master.boot_node
     starter = Starter(

@@ -10,29 +10,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from pytest_ganeti_vcluster.clients.jobs import Job, submit
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
 from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode, instance_names
-from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
-from pytest_ganeti_vcluster.cluster.roster import Member, Roster
+from pytest_ganeti_vcluster.cluster.membership import Membership
+from pytest_ganeti_vcluster.cluster.parts import ClusterParts
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
-from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
-from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout, SpecError
-from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Bootstrap, Stage
+from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN
+from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout
+from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
-from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
 from pytest_ganeti_vcluster.ganeti.verify import Problem, parse_verify, without_expected
-from pytest_ganeti_vcluster.keeper.client import Keeper
-from pytest_ganeti_vcluster.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.restoring import ClusterState, Reset
@@ -40,22 +35,6 @@ if TYPE_CHECKING:
 
 #: Job states that do not change any more (src/Ganeti/Types.hs, JobStatus).
 FINAL_JOB_STATUS = ("success", "error", "canceled")
-
-
-@attrs.frozen(kw_only=True)
-class ClusterParts:
-    """What a running cluster is made of; for the product's own use."""
-
-    spec: ClusterSpec
-    settings: Settings
-    installation: GanetiInstallation
-    keeper: Keeper
-    site: LoopbackSite
-    farm: Farm
-    bootstrap: Bootstrap
-    node_maker: NodeMaker
-    access: RapiAccess
-    stages: tuple[Stage, ...]
 
 
 class VirtualCluster:
@@ -68,16 +47,9 @@ class VirtualCluster:
         """Give `nodes` for a cluster that was just made: they are written down; others are read from its folder."""
         self.parts = parts
         self.boot_stages = parts.stages
-        self.roster = Roster(parts.keeper.root)
-        self._known_nodes: dict[Member, VirtualNode] = {}
+        self.membership = Membership(self, nodes)
         self._shared = nodes is None
         self._closed = False
-        if nodes is not None:
-            members = [Member(spec, index) for index, spec in enumerate(parts.spec.nodes, 1)]
-            self.roster.create(members)
-            self._known_nodes = {
-                member: VirtualNode(self, node, member.index) for member, node in zip(members, nodes)
-            }
         #: What `reset` puts the cluster back to; only who built it has it.
         self.pristine: ClusterState | None = None
 
@@ -130,7 +102,7 @@ class VirtualCluster:
     @property
     def nodes(self) -> list[VirtualNode]:
         """Its nodes, in the order in which they joined, whichever process added them."""
-        return [self._virtual_node(member) for member in self.roster.members()]
+        return self.membership.nodes
 
     def node(self, which: str | int) -> VirtualNode:
         """Return a node by name, or by its place in `nodes`; KeyError or IndexError where there is none such."""
@@ -246,51 +218,20 @@ class VirtualCluster:
 
         Raises `SpecError` for a name that is taken, `BootFailed` where the join fails; then nothing of it is left.
         """
-        with self.roster.new_number() as index:
-            spec = NodeSpec(
-                name=name or self._free_node_name(index),
+        return self.membership.add(
+            NodeSpec(
+                name=name,
                 memory=memory,
                 cpus=cpus,
                 disk=disk,
                 group=group,
                 master_candidate=master_candidate,
             )
-            full = self.full_name(str(spec.name))
-            if self.parts.site.knows(full):
-                raise SpecError(
-                    f"name={spec.name!r} is not possible: {self.name} has the name already",
-                    cure="give another, or none: the next free one is found",
-                )
-            # From now on nobody else can take the name.
-            self.parts.site.node(full, index)
-        master = self.master.boot_node
-        bootstrap = self.parts.bootstrap.until(time.monotonic() + self.parts.settings.timeout)
-        if group not in self.luxi.query("group", ["name"]).column("name"):
-            bootstrap.add_group(master, group)
-        boot_node = self.parts.node_maker.make(spec, index)
-        try:
-            self.parts.access.write_users(boot_node.site.root)
-            bootstrap.add(master, boot_node)
-            bootstrap.wait_ready(boot_node, master)
-        except BaseException:
-            bootstrap.until(time.monotonic() + TIMEOUT).undo_add(master, boot_node)
-            self._take_away(boot_node)
-            raise
-        member = Member(spec, index)
-        self.roster.join(member)
-        return self._virtual_node(member)
+        )
 
     def remove_node(self, node: VirtualNode | str) -> None:
         """Take a node out of the cluster (`gnt-node remove`), end what still runs on it and delete its root."""
-        gone = self.node(node) if isinstance(node, str) else node
-        self.run("gnt-node", "remove", gone.name)
-        self.roster.leave(gone.index)
-        self._take_away(gone.boot_node)
-
-    def _take_away(self, node: BootNode) -> None:
-        """End what runs on a node that Ganeti does not know any more, and delete its root."""
-        node.shell.run(str(self.parts.farm.daemon_util), "stop-all", check=False, timeout=TIMEOUT)
-        self.parts.node_maker.remove(node.site)
+        self.membership.remove(self.node(node) if isinstance(node, str) else node)
 
     @property
     def default_iallocator(self) -> str:
@@ -379,16 +320,6 @@ class VirtualCluster:
 
         restore_snapshot(self, snapshot)
 
-    @property
-    def next_index(self) -> int:
-        """Number that the next new node gets; for the product's own use."""
-        return self.roster.next_number()
-
-    def put_nodes_back(self, nodes: Sequence[VirtualNode], next_index: int) -> None:
-        """Have these nodes again; for the product's own use."""
-        members = {node: member for member, node in self._known_nodes.items()}
-        self.roster.replace_with([members[node] for node in nodes], next_index)
-
     def verify(self) -> list[Problem]:
         """Run `gnt-cluster verify` and return what it found, less what a virtual cluster cannot help.
 
@@ -442,18 +373,6 @@ class VirtualCluster:
 
     def _node_name(self, node: VirtualNode | str) -> str:
         return self.node(node).name if isinstance(node, str) else node.name
-
-    def _virtual_node(self, member: Member) -> VirtualNode:
-        if member not in self._known_nodes:
-            site = self.parts.site.site_of(self.full_name(member.name), member.index)
-            node = self.parts.node_maker.of_site(member.spec, site)
-            self._known_nodes[member] = VirtualNode(self, node, member.index)
-        return self._known_nodes[member]
-
-    def _free_node_name(self, number: int) -> str:
-        while self.parts.site.knows(self.full_name(f"node{number}")):
-            number += 1
-        return f"node{number}"
 
     def _free_instance_name(self) -> str:
         taken = {instance.name for instance in self.instances}

@@ -205,7 +205,14 @@ class Content:
             path.symlink_to(os.fsdecode(words.from_neutral(os.fsencode(entry.target))))
         elif entry.kind == FILE:
             write_new(path, self._data(entry, words), entry.mode)
-        elif copy_pieces(self._source(entry), path, entry.mode) != entry.digest:
+        else:
+            self._copy_large(entry, path)
+
+    def _copy_large(self, entry: Entry, path: Path) -> None:
+        source = self._source(entry)
+        if not source.exists():
+            raise _damaged(self.folder, f"{entry.path} is gone")
+        if copy_pieces(source, path, entry.mode) != entry.digest:
             raise _damaged(self.folder, f"{entry.path} has other contents")
 
     def _set_folder_modes(self, target: Path) -> None:
