@@ -64,19 +64,12 @@ def _look(cluster: VirtualCluster) -> dict[str, Memory]:
     for name, pid in (
         ("keeper", record.identity.pid),
         ("keeper's guardian", record.guardian.pid),
-        *((_program(process.name, process.argv), process.pid) for process in keeper.processes()),
+        *((process.name, process.pid) for process in keeper.processes()),
     ):
         memory = _memory_of(pid)
         for row in (name, _TOTAL):
             found[row] = found.get(row, Memory()) + memory
     return found
-
-
-def _program(name: str, argv: tuple[str, ...]) -> str:
-    """Name a process; the kernel keeps 15 bytes, which are enough for Ganeti's daemons."""
-    if name.startswith("ganeti-"):
-        return name
-    return Path(argv[0].split(":")[0]).name if argv else name
 
 
 @click.command()
