@@ -14,7 +14,7 @@ import pytest
 
 from pytest_ganeti_vcluster.settings import cache_folder
 from pytest_ganeti_vcluster.testing import state
-from tests.leaks import Held, cluster_processes, folders, settle
+from tests.leaks import BACKGROUND, Held, cluster_processes, folders, settle
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,6 +58,12 @@ def _nothing_outlives_the_session(request: pytest.FixtureRequest, clusters_root:
 
 @pytest.fixture(autouse=True)
 def _nothing_outlives_the_test(request: pytest.FixtureRequest, clusters_root: Path) -> Iterator[None]:
+    clusters = request.config.stash.get(state.CLUSTERS, None)
+    if clusters is not None and not state.uses_cluster(request.node):
+        # Many tests look at all that there is of clusters, before and after an inner run: nothing may come and go
+        # meanwhile but by their doing.
+        clusters.prepare_nothing()
+        assert clusters.wait_idle(BACKGROUND)
     before = Held.now(clusters_root)
     yield
     clusters = request.config.stash.get(state.CLUSTERS, None)

@@ -17,7 +17,7 @@ from pytest_ganeti_vcluster.keeper.record import TOKEN_VARIABLE
 from pytest_ganeti_vcluster.testing.clusters import SessionClusters
 
 #: Seconds that a cluster may take to be made ready in the background, on a busy machine.
-_BACKGROUND = 120.0
+BACKGROUND = 120.0
 
 _Found = TypeVar("_Found")
 
@@ -101,8 +101,8 @@ class Held:
         """
         found = self._grown(root, clusters)
         if found:
-            if clusters is not None and not clusters.wait_idle(_BACKGROUND):
-                return [f"the background works for {_BACKGROUND:.0f} s already", *found]
+            if clusters is not None and not clusters.wait_idle(BACKGROUND):
+                return [f"the background works for {BACKGROUND:.0f} s already", *found]
             # What is only waiting for the collector is not leaked; looking is dear, so only where it matters.
             gc.collect()
             found = self._grown(root, clusters)

@@ -173,6 +173,11 @@ class SessionClusters:
         """All clusters that are there."""
         return [*self._pool.clusters, *self._session, *self._factory]
 
+    def prepare_nothing(self) -> None:
+        """Begin nothing in the background until the next test."""
+        self._next_spec = None
+        self._pool.expect(None)
+
     def wait_idle(self, timeout: float) -> bool:
         """Wait until nothing is done in the background; whether it came to that."""
         return self._pool.wait_idle(timeout)

@@ -50,7 +50,7 @@ def write_plain(reporter: Any, line: str) -> None:
 
 
 class _Paced:
-    """Hands on the first line once it takes long, and then no more than one in a while, and none twice."""
+    """Hands on the line with which it begins to take long, and then no more than one in a while, and none twice."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
@@ -59,9 +59,11 @@ class _Paced:
 
     def tell(self, line: str) -> None:
         now = time.monotonic()
-        if now >= self._due and line != self._last:
+        if line == self._last:
+            return
+        self._last = line
+        if now >= self._due:
             self._due = now + _BETWEEN
-            self._last = line
             self._tell(line)
 
 
