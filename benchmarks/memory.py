@@ -11,6 +11,7 @@ the cluster takes in all.
 from __future__ import annotations
 
 import statistics
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.settings import Settings
 
 _MIB = 1024
+#: Seconds that processes of jobs which have ended may take to end.
+_SETTLING = 10.0
 _TOTAL = "all"
 
 
@@ -54,11 +57,17 @@ def _memory_of(pid: int) -> Memory:
 
 
 def _look(cluster: VirtualCluster) -> dict[str, Memory]:
-    """Sum up the cluster's processes by what they are."""
+    """Sum up the cluster's processes by what they are, once those of jobs have ended."""
+    keeper = cluster.parts.keeper
+    lasting = {process.identity for process in keeper.processes()}
     cluster.luxi.query("node", ["name", "mfree"])
     cluster.verify()
     cluster.wait_idle()
-    keeper = cluster.parts.keeper
+    deadline = time.monotonic() + _SETTLING
+    while not lasting.issuperset(process.identity for process in keeper.processes()):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
     found: dict[str, Memory] = {}
     record = keeper.record
     for name, pid in (
