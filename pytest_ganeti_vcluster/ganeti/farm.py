@@ -185,7 +185,8 @@ def build_farm(
 
 def _copy_inside(target: Path) -> None:
     source = Path(next(iter(inside.__path__)))
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    # What is compiled goes along, with the times that make it valid: Ganeti's interpreter may well be of our version.
+    shutil.copytree(source, target)
 
 
 def _is_script(path: Path) -> bool:
