@@ -14,6 +14,7 @@ from tests.plugin.conftest import InnerRun
 # Each test looks first whether its cluster is as a fresh one, and then harms it in its own way.
 _INNER = """
 import os
+import pathlib
 import signal
 
 import pytest
@@ -24,16 +25,23 @@ from tests.live.test_reset import DIRT
 
 pytestmark = pytest.mark.vcluster(nodes=3)
 
-def end_process(cluster, name):
-    found = [one for one in cluster.parts.keeper.processes() if name in one.name]
+def command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+def end_process(cluster, text):
+    found = [one.pid for one in cluster.parts.keeper.processes() if text in command_line(one.pid)]
     assert found
-    for one in found:
-        os.kill(one.pid, signal.SIGKILL)
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
 
 WAYS = {
     **DIRT,
     "nothing": lambda cluster: None,
     "a killed sshd": lambda cluster: end_process(cluster, "sshd"),
+    "a killed fork server": lambda cluster: end_process(cluster, str(cluster.parts.farm.fork_server)),
     "a killed keeper": lambda cluster: os.kill(cluster.parts.keeper.identity.pid, signal.SIGKILL),
     "a closed cluster": lambda cluster: cluster.close(),
 }
@@ -62,6 +70,7 @@ _HARM = [
     "a dead master",
     "a running job",
     "a killed sshd",
+    "a killed fork server",
     "a killed keeper",
     "a closed cluster",
     "nothing",
