@@ -224,6 +224,15 @@ def _end_processes(cluster: VirtualCluster, state: ClusterState, *, spare: set[t
         for process in doomed:
             keeper.signal(process.identity, signal.SIGKILL)
         time.sleep(_PAUSE)
+    _forget_pids(state, {pid for pid, _started in spared})
+
+
+def _forget_pids(state: ClusterState, living: set[int]) -> None:
+    """Remove the pid files of daemons that were killed: the number may soon be another process's."""
+    for node in state.nodes:
+        for daemon in DAEMONS.values():
+            if daemon_pid(daemon, node.root) not in living:
+                daemon.pid_path(node.root).unlink(missing_ok=True)
 
 
 def _stateless(state: ClusterState) -> set[tuple[int, int]]:

@@ -31,14 +31,19 @@ def log_tail(path: Path, lines: int = 25) -> str:
 def daemon_pid(daemon: Daemon, root: Path) -> int | None:
     """Return the process id of a daemon that runs on a node, None where it does not.
 
-    A pid file alone proves nothing: the process must also have the daemon's name, as daemon-util checks it.
+    A pid file alone proves nothing: the process must also have the daemon's name, as daemon-util checks it, and be of
+    this cluster, as numbers of processes come again soon.
     """
     try:
-        pid = int(daemon.pid_path(root).read_text(encoding="ascii").strip())
+        # Ganeti writes over what a killed daemon has left and does not shorten it (lib/utils/process.py: WritePidFile,
+        # src/Ganeti/Daemon.hs: writePidFile), so that more lines may follow; it reads the first one only, too.
+        pid = int(daemon.pid_path(root).read_text(encoding="ascii").partition("\n")[0])
         process = psutil.Process(pid)
-        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        # The kernel keeps 15 bytes of a name.
-        return pid if alive and process.name()[:15] == daemon.program[:15] else None
+        if process.status() == psutil.STATUS_ZOMBIE or process.name()[:15] != daemon.program[:15]:
+            # The kernel keeps 15 bytes of a name.
+            return None
+        # Its program is in the cluster's farm.
+        return pid if any(str(root.parent) in argument for argument in process.cmdline()) else None
     except (OSError, ValueError, psutil.Error):
         return None
 

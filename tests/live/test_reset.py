@@ -137,6 +137,16 @@ def test_a_reset_cluster_verifies_clean_and_works(shared: _Fresh) -> None:
     shared.cluster.reset()
 
 
+def test_a_pid_file_is_read_as_ganeti_reads_it(shared: _Fresh) -> None:
+    daemon = shared.cluster.node("node2").daemon("noded")
+    path = shared.cluster.node("node2").path("/var/run/ganeti/ganeti-noded.pid")
+    text = path.read_text(encoding="ascii")
+    # What a daemon with a longer number has left when it was killed.
+    path.write_text(text + "0\n", encoding="ascii")
+    assert daemon.pid == int(text)
+    path.write_text(text, encoding="ascii")
+
+
 def test_looking_changes_nothing(shared: _Fresh) -> None:
     shared.cluster.run("gnt-node", "list")
     shared.cluster.rapi.get("/2/info")
