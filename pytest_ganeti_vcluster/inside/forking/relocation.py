@@ -64,13 +64,13 @@ class Relocation:
 
         Raises `CannotRelocate` where one of them could not be changed.
         """
-        search = _Search(tokens, objects, skip)
         try:
-            return cls(search.setters())
-        except CannotRelocate:
-            # It may have been garbage that nobody had collected yet.
-            gc.collect()
             return cls(_Search(tokens, objects, skip).setters())
+        except CannotRelocate:
+            pass
+        # It may have been garbage that nobody had collected yet.
+        gc.collect()
+        return cls(_Search(tokens, objects, skip).setters())
 
     def apply(self, texts: Mapping[str, str], objects: Mapping[int, Any]) -> None:
         """Put new texts in the place of tokens, and new objects in the place of old ones (by the `id` of these)."""
@@ -161,6 +161,10 @@ class _Search:
         for binary in _of_kinds(found, self._kinds(found, (bytes, bytearray))):
             if any(token in binary for token in self._binary_tokens):
                 self._moving[id(binary)] = binary
+        for pattern in _of_kinds(found, self._kinds(found, (re.Pattern,))):
+            # The collector does not look into it in every Python.
+            if any(token in str(pattern.pattern) for token in self._tokens):
+                self._moving[id(pattern)] = pattern
 
     def _kinds(self, found: list[Any], wanted: tuple[type, ...]) -> set[type]:
         return {kind for kind in set(map(type, found)) if issubclass(kind, wanted)}
@@ -203,7 +207,7 @@ class _Search:
             members = [self._maker(member) for member in value]
             return lambda translation: frozenset([member(translation) for member in members])
         if kind is re.Pattern:
-            text = self._maker(value.pattern)
+            text = self._make(value.pattern)
             return lambda translation: re.compile(text(translation), value.flags)
         if kind is functools.partial:
             function, given = self._maker(value.func), self._maker(value.args)

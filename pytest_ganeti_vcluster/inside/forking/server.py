@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -41,6 +42,9 @@ def main() -> None:
 
 def _listen(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # One that was killed has left it.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     # Until it listens nobody can connect, so that nobody finds it with other rights.
     listener.bind(path)
     os.chmod(path, 0o600)
