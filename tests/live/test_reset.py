@@ -144,7 +144,7 @@ def test_a_pid_file_is_read_as_ganeti_reads_it(shared: _Fresh) -> None:
     # What a daemon with a longer number has left when it was killed.
     path.write_text(text + "0\n", encoding="ascii")
     assert daemon.pid == int(text)
-    path.write_text(text, encoding="ascii")
+    shared.cluster.reset()
 
 
 def test_looking_changes_nothing(shared: _Fresh) -> None:
