@@ -115,6 +115,24 @@ FACTS: tuple[Difference, ...] = (
         "A virtual node must not reach the machine.",
     ),
     Difference(
+        "programs",
+        "Ganeti's Python programs are forked from one process that has Ganeti loaded. Their arguments, environment,"
+        " descriptors, signals and exit status are as ever; the parent of what a program starts is the program, and its"
+        " own is a process of the fork server.",
+        "Loading takes a third of a second, for each command and each job. `--vcluster-fork-server=off` does without.",
+    ),
+    Difference(
+        "certificates of the machine",
+        "Ganeti uses a copy of libcurl that does not know where the machine's certificates are.",
+        "Debian's would read all of them for every RPC, and use none. `--vcluster-tls-fix=off` does without.",
+    ),
+    Difference(
+        "clones",
+        "Clusters of one spec have the same UUIDs, ssh keys and certificates between nodes. wconfd and luxid are first"
+        " started without a vote.",
+        "They are copies of one that was built by Ganeti's commands. `--vcluster-image-cache=off` builds each one.",
+    ),
+    Difference(
         "memory",
         "noded does not lock its memory (`--no-mlock`).",
         "The limit of an ordinary user is too low.",
