@@ -263,6 +263,13 @@ def test_what_it_leaves_in_the_background_stays(home: VirtualCluster) -> None:
         os.kill(one.pid, signal.SIGKILL)
 
 
+def test_when_it_has_ended_nothing_of_it_is_left(home: VirtualCluster) -> None:
+    ways = BothWays.of(home, "who", _WHO)
+    for _attempt in range(20):
+        home.run(ways.forked)
+        assert "fork-guard" not in {one.name for one in home.parts.keeper.processes()}
+
+
 def test_many_at_once(home: VirtualCluster) -> None:
     ways = BothWays.of(home, "echo", f"import sys\nassert {IS_FORKED}\nprint(sys.argv[1])\n")
     with concurrent.futures.ThreadPoolExecutor(25) as pool:

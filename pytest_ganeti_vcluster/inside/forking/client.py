@@ -11,11 +11,15 @@ import _socket
 import fcntl
 import posix
 import sys
+import time
 
 from . import wire
 
 #: Seconds that the server has to take a program; it may be loading Ganeti. After that we run it ourselves.
 _PATIENCE = 10.0
+
+#: Seconds that the guard may take to end when its program has.
+_PARTING = 1.0
 
 _HEADER = 4
 _ALL_SIGNALS = _signal.valid_signals()
@@ -69,7 +73,8 @@ def run_forked(
             "environment": list(environment.items()),
         }
         _send(connection, {**request, **_inheritance(before)}, descriptors)
-        taken = connection.recv(1) == wire.READY
+        answer = connection.recv(wire.ANSWER)
+        taken = answer[:1] == wire.READY
         if taken:
             connection.setblocking(False)
             fcntl.fcntl(connection, fcntl.F_SETOWN, posix.getpid())
@@ -86,7 +91,7 @@ def run_forked(
     # Who reads what the program writes waits for the last one who could.
     for descriptor in descriptors:
         posix.close(descriptor)
-    _end(_wait(connection))
+    _end(_wait(connection, wire.unpack_numbers(answer[1:])[0]))
 
 
 def _on_terminal() -> bool:
@@ -172,12 +177,15 @@ def surroundings() -> list[tuple[int, int]]:
     return found
 
 
-def _wait(connection: _socket.socket) -> int:
+def _wait(connection: _socket.socket, guard: int) -> int:
     """Pass signals on until the program has ended; its status, or -1 where the guard has gone without telling."""
     while True:
         try:
             data = connection.recv(wire.STATUS)
-            return wire.unpack_numbers(data)[0] if len(data) == wire.STATUS else -1
+            if len(data) != wire.STATUS:
+                return -1
+            _outlive(guard)
+            return int(wire.unpack_numbers(data)[0])
         except BlockingIOError:
             pass
         except OSError:
@@ -189,6 +197,17 @@ def _wait(connection: _socket.socket) -> int:
             connection.send(wire.pack_numbers(signal.si_signo, signal.si_pid))
         except OSError:
             continue
+
+
+def _outlive(guard: int) -> None:
+    """Wait until the guard is gone: who looks at the processes when we have ended is to find nothing of ours."""
+    deadline = time.monotonic() + _PARTING
+    try:
+        while time.monotonic() < deadline:
+            posix.kill(guard, 0)
+            time.sleep(0.0005)
+    except OSError:
+        return
 
 
 def _end(status: int) -> None:

@@ -130,7 +130,7 @@ class _Watch:
     def start(self, program_socket: socket.socket) -> None:
         """Let the program begin if the client still wants it, and stay until its end is told."""
         try:
-            self._connection.sendall(wire.READY)
+            self._connection.sendall(wire.READY + wire.pack_numbers(os.getpid()))
             wanted = self._connection.recv(1) == wire.GO
         except OSError:
             wanted = False

@@ -1,7 +1,7 @@
 """What client and guard say to each other, over a Unix stream socket. Imports next to nothing: see `client`.
 
-The client sends its request (`send_request`) and with it its descriptors. The guard answers `READY`, or `REFUSED` and
-the reason. The client sends `GO` when it will wait for the program; until then it may still change its mind. Then the
+The client sends its request (`pack_request`) and with it its descriptors. The guard answers `READY` and its pid, or
+`REFUSED`. The client sends `GO` when it will wait for the program; until then it may still change its mind. Then the
 client sends a `SIGNAL` for each signal that it gets, and the guard a `STATUS` at the end.
 """
 
@@ -17,7 +17,9 @@ READY = b"R"
 REFUSED = b"N"
 GO = b"G"
 
-#: Number of the signal, pid of its sender; the status that `wait` gave.
+#: Sizes of what is sent: answer and pid of the guard; a signal's number and its sender's pid; the status that `wait`
+#: gave.
+ANSWER = 5
 SIGNAL = 8
 STATUS = 4
 
