@@ -121,7 +121,7 @@ class Farm:
             "VCLUSTER_SHARE": str(self.installation.share),
         }
         if self.has_fork_server:
-            variables["VCLUSTER_FORK_SERVER"] = str(self.fork_socket)
+            variables["VCLUSTER_FORK_SOCKET"] = str(self.fork_socket)
         libraries = [*filter(None, [self.curl.folder]), *self.installation.library_path]
         if libraries:
             variables["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))

@@ -94,7 +94,7 @@ class DaemonWatch:
     _missing: dict[tuple[str, str], float] = attrs.field(factory=dict)
 
     def look(self) -> None:
-        """Raise `DaemonDied` when a daemon that ran at an earlier look has ended and is not started again."""
+        """Raise `DaemonDied` when a daemon that has run has ended, in disorder, and is not started again."""
         now = time.monotonic()
         for name, root in self.nodes:
             for daemon in DAEMONS.values():
@@ -102,5 +102,9 @@ class DaemonWatch:
                 if daemon_pid(daemon, root) is not None:
                     self._seen.add(key)
                     self._missing.pop(key, None)
-                elif key in self._seen and now - self._missing.setdefault(key, now) > _RESTART_GRACE:
+                elif (
+                    # One that lived for a moment only was not seen, but has left its pid file.
+                    (key in self._seen or daemon.pid_path(root).exists())
+                    and now - self._missing.setdefault(key, now) > _RESTART_GRACE
+                ):
                     raise _died(daemon, name, root, "has ended")

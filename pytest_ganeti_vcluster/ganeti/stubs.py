@@ -18,7 +18,7 @@ import os
 if os.environ.get("VCLUSTER_FARM") and os.environ.get("GANETI_ROOTDIR"):
     import sys
     sys.path.insert(0, os.path.join(os.environ["VCLUSTER_FARM"], "site"))
-    if os.environ.get("VCLUSTER_FORK_SERVER"):
+    if os.environ.get("VCLUSTER_FORK_SOCKET"):
         from vcluster_inside.forking.client import enter_job
         enter_job({marker!r}, {job!r}, {program!r}, {python!r})
     from vcluster_inside.activation import enter_python

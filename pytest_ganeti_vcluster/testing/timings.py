@@ -63,9 +63,9 @@ def short_lines(spent: Sequence[Spent]) -> list[str]:
     texts = []
     for kind, word in ((BOOT, "built"), (IMAGE, "image"), (CLONE, "cloned")):
         of_kind = [one for one in spent if one.kind == kind]
-        word += "s" if kind == IMAGE and len(of_kind) > 1 else ""
+        ending = "s" if kind == IMAGE and len(of_kind) > 1 else ""
         if of_kind:
-            texts.append(f"{len(of_kind)} {word} ({_seconds(_sum(of_kind))})")
+            texts.append(f"{len(of_kind)} {word}{ending} ({_seconds(_sum(of_kind))})")
     resets = [one for one in spent if one.kind == RESET]
     if resets:
         ways = ", ".join(f"{len(ones)} {how}" for how, ones in _grouped(resets, "how"))

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from pytest_ganeti_vcluster.cli import main
+from pytest_ganeti_vcluster.inside.forking.wire import VARIABLE as FORK_SOCKET
 from pytest_ganeti_vcluster.settings import OPTIONS
 from tests.docs.pages import ALL_BLOCKS, EXAMPLES, PAGES, TOP, Block
 
 FLAGS = frozenset(option.flag for option in OPTIONS)
-VARIABLES = frozenset(option.variable for option in OPTIONS)
+VARIABLES = frozenset({*(option.variable for option in OPTIONS), FORK_SOCKET})
 TEXTS = {str(page.relative_to(TOP)): page.read_text(encoding="utf-8") for page in PAGES}
 every_page = pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 

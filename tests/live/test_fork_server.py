@@ -313,8 +313,8 @@ _WHO = f"import os, sys\nprint({IS_FORKED})\n"
         ("LD_LIBRARY_PATH", "/nowhere"),
         ("GANETI_HOSTNAME", "other.vc"),
         ("NSS_WRAPPER_HOSTS", "/dev/null"),
-        ("VCLUSTER_FORK_SERVER", "/nowhere"),
-        ("VCLUSTER_FORK_SERVER", ""),
+        ("VCLUSTER_FORK_SOCKET", "/nowhere"),
+        ("VCLUSTER_FORK_SOCKET", ""),
     ],
 )
 def test_what_cannot_be_imitated_is_started_as_ever(home: VirtualCluster, variable: str, value: str) -> None:
@@ -430,7 +430,7 @@ def test_it_can_be_turned_off(home: VirtualCluster) -> None:
     with build_cluster(ClusterSpec(nodes=1), settings) as other:
         names = {one.name for one in other.parts.keeper.processes()}
         assert not names & {"fork-server", "fork-guard"}
-        assert "VCLUSTER_FORK_SERVER" not in other.master.boot_node.shell.environment
+        assert "VCLUSTER_FORK_SOCKET" not in other.master.boot_node.shell.environment
         for command in (
             ("gnt-node", "list"),
             ("gnt-cluster", "getmaster"),

@@ -41,8 +41,9 @@ def test_what_it_is(cluster: VirtualCluster) -> None:
 
 def test_what_its_boot_took(cluster: VirtualCluster) -> None:
     seconds = {stage.name: stage.seconds for stage in cluster.boot_stages}
-    assert seconds["gnt-cluster init"] > 0
-    assert {"gnt-node add node2.vc", "gnt-node add node3.vc"} <= seconds.keys()
+    # It is a clone: who was built for real tells of init and joins (tests/live/test_reset.py).
+    assert {"keeper", "files", "daemons"} <= seconds.keys()
+    assert all(took > 0 for took in seconds.values())
 
 
 def test_nodes_by_name_and_place(cluster: VirtualCluster) -> None:

@@ -63,7 +63,7 @@ def test_name_server_is_not_asked(cluster: VirtualCluster, tmp_path: Path) -> No
     cluster.run(
         strace, "-f", "-e", "trace=connect,openat", "-o", str(trace), "gnt-node", "add", "nosuch.example.org",
         # What strace starts is to do the work itself.
-        check=False, env={"VCLUSTER_FORK_SERVER": ""},
+        check=False, env={"VCLUSTER_FORK_SOCKET": ""},
     )  # fmt: skip
     calls = trace.read_text(encoding="utf-8", errors="replace")
     assert "netutils.py" in calls

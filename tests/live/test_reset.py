@@ -155,6 +155,8 @@ def test_looking_changes_nothing(shared: _Fresh) -> None:
 
 def test_a_cluster_without_image_is_reset_too() -> None:
     with build_cluster(ClusterSpec.from_keywords({}, {"nodes": 2}), Settings.read()) as cluster:
+        stages = {stage.name for stage in cluster.boot_stages}
+        assert {"gnt-cluster init", "gnt-node add node2.vc"} <= stages
         before = state_of(cluster)
         cluster.add_instance()
         cluster.node("node2").run("gnt-cluster", "master-failover")

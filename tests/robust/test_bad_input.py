@@ -205,7 +205,7 @@ def test_daemon_that_dies_soon_after_its_start(
         f'#!/bin/sh\n{real} "$@" || exit\n'
         f'pid=$(cat "$GANETI_ROOTDIR/var/run/ganeti/{daemon.program}.pid")\n'
         f'log="$GANETI_ROOTDIR/var/log/ganeti/{daemon.log_name}.log"\n'
-        '(sleep 0.3; echo "killed on purpose" >> "$log"; kill -KILL $pid) < /dev/null > /dev/null 2>&1 &\n',
+        '(sleep 0.1; echo "killed on purpose" >> "$log"; kill -KILL $pid) < /dev/null > /dev/null 2>&1 &\n',
     )
     with fails(
         DaemonDied, traces, f"{daemon.program} on node1.vc has ended", "killed on purpose", within=SOON
@@ -306,7 +306,7 @@ def test_disk_that_is_too_small(base: Path, block: IPv4Network, traces: Traces) 
         ("keeper", 0),
         ("keeper", 8_192),
         ("lease of addresses", 0),
-        ("farm, keys and sshd", 100_000),
+        ("keys and sshd", 100_000),
         ("node roots and certificate", 0),
         ("gnt-cluster init", 0),
         ("gnt-cluster init", 40_000),

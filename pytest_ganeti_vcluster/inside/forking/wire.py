@@ -11,7 +11,7 @@ import marshal
 import sys
 
 #: Variable that names the server's socket.
-VARIABLE = "VCLUSTER_FORK_SERVER"
+VARIABLE = "VCLUSTER_FORK_SOCKET"
 
 READY = b"R"
 REFUSED = b"N"
