@@ -56,7 +56,7 @@ class Fingerprint:
         processes = {}
         for process in keeper.processes():
             now = read_stat(process.pid)
-            if now is not None and not now.is_zombie:
+            if now is not None and not now.is_ending:
                 stopped = " (stopped)" if now.state in "tT" else ""
                 processes[process.pid, process.started] = process.name + stopped
         return processes

@@ -14,6 +14,9 @@ from typing import Any
 
 import attrs
 
+#: Of `flags` in `/proc/PID/stat` (include/linux/sched.h): it is being taken apart.
+_PF_EXITING = 0x4
+
 
 @attrs.frozen(order=True)
 class ProcessIdentity:
@@ -107,6 +110,7 @@ class Stat:
     session: int
     state: str
     name: str
+    flags: int = 0
 
     @property
     def identity(self) -> ProcessIdentity:
@@ -117,6 +121,11 @@ class Stat:
     def is_zombie(self) -> bool:
         """Whether it ended and waits to be reaped."""
         return self.state in "ZXx"
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has ended, or is about to: nothing of it runs any more, or ever will (PF_EXITING, SIGKILL)."""
+        return self.is_zombie or bool(self.flags & _PF_EXITING) or _is_killed(self.pid)
 
 
 def read_stat(pid: int) -> Stat | None:
@@ -137,4 +146,16 @@ def read_stat(pid: int) -> Stat | None:
         session=int(fields[3]),
         state=fields[0].decode(),
         name=head.partition(b"(")[2].decode(errors="replace"),
+        flags=int(fields[6]),
     )
+
+
+def _is_killed(pid: int) -> bool:
+    """Whether a process has been sent SIGKILL and has not yet come to take note of it."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+            text = file.read(8192)
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    lines = [line.split() for line in text.splitlines() if line.startswith((b"SigPnd:", b"ShdPnd:"))]
+    return any(int(pending, 16) & 1 << (signal.SIGKILL - 1) for _name, pending in lines)
