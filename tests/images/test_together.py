@@ -87,7 +87,7 @@ def test_when_a_builder_hangs_the_others_give_up_and_name_it(
 
 def test_patience_begins_anew_with_each_builder(start_user: StartUser) -> None:
     maker, _ = find_maker([start_user()])
-    second, waiting = start_user(), start_user(patience=0.5)
+    second, waiting = start_user(), start_user(patience=3.0)
     for user in (second, waiting):
         assert next_news(user, None).startswith("told ")
     # It does not look while the builder is replaced, and not before its patience with the first would be over.
@@ -95,7 +95,7 @@ def test_patience_begins_anew_with_each_builder(start_user: StartUser) -> None:
     maker.process.send_signal(signal.SIGKILL)
     assert next_news(second, maker) == "making"
     with pytest.raises(subprocess.TimeoutExpired):
-        second.process.wait(0.6)
+        second.process.wait(3.3)
     waiting.process.send_signal(signal.SIGCONT)
     assert f"on which process {second.process.pid} (" in next_news(waiting, maker)
     second.go_on()
