@@ -26,7 +26,7 @@ from pytest_ganeti_vcluster.ganeti.fork_server import ForkServer, start_fork_ser
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.folder import remove_root
-from pytest_ganeti_vcluster.keeper.record import as_disk_full, create_root
+from pytest_ganeti_vcluster.keeper.record import KeeperRecord, as_disk_full, create_root
 from pytest_ganeti_vcluster.settings import Settings, cache_folder
 
 #: Called with one line for people as each stage begins.
@@ -168,6 +168,9 @@ def laid(
         if settings.keep == "failed" and isinstance(told, VClusterError):
             _keep(keeper, told)
         keeper.stop()
+        if KeeperRecord.read(root) is None:
+            # Somebody else may have ended the keeper, while we went on writing for a moment.
+            remove_root(root)
         if better is not None:
             raise better from error
         raise
