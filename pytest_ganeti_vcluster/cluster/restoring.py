@@ -134,12 +134,17 @@ def quiesce(cluster: VirtualCluster) -> None:
         node.run(str(cluster.parts.farm.daemon_util), "stop-all", timeout=_STARTING)
 
 
+def own_state(cluster: VirtualCluster) -> ClusterState:
+    """Return what a cluster is reset to. Raises `ResetFailed` for one that is not ours alone."""
+    if cluster.pristine is None:
+        raise reset_failed(cluster, "this process has not built it, and others may be using it")
+    return cluster.pristine
+
+
 def reset(cluster: VirtualCluster) -> Reset:
     """See `VirtualCluster.reset`."""
     began = time.monotonic()
-    state = cluster.pristine
-    if state is None:
-        raise reset_failed(cluster, "this process has not built it, and others may be using it")
+    state = own_state(cluster)
     try:
         why = _what_changed(cluster, state)
         if why:

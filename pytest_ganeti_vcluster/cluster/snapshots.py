@@ -13,6 +13,7 @@ from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.restoring import (
     ClusterState,
     new_snapshot_folder,
+    own_state,
     reset_failed,
     restore,
     take_state,
@@ -44,13 +45,12 @@ class Snapshot:
 
 def take_snapshot(cluster: VirtualCluster) -> Snapshot:
     """See `VirtualCluster.snapshot`."""
-    if cluster.pristine is None:
-        raise reset_failed(cluster, "this process has not built it, and others may be using it")
+    base = own_state(cluster).base
     cluster.wait_idle()
     Fingerprint.of_settled(cluster.parts.keeper)
     folder = new_snapshot_folder(cluster)
     try:
-        state = take_state(cluster, cluster.pristine.base, folder)
+        state = take_state(cluster, base, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

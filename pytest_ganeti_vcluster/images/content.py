@@ -14,7 +14,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import attrs
 
@@ -331,8 +331,3 @@ def _unlink(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def describe(content: Content) -> dict[str, Any]:
-    """Tell for people and records how much it is."""
-    return {"files": len(content.entries), "bytes": content.size}
