@@ -1,3 +1,3 @@
 """For all tests of this project."""
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.rows.recording"]

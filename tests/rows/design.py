@@ -1,0 +1,71 @@
+"""The rows: what a virtual cluster must be able to do, and what Ganeti's design said of it."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Row:
+    """One row.
+
+    `design` is what "Design for virtual clusters support" (2011) says of it, empty where it does not; `differs` are
+    whole sentences about what is still not as on real machines.
+    """
+
+    name: str
+    design: str = ""
+    differs: tuple[str, ...] = ()
+
+
+ROWS = (
+    Row("disk operations", "Use only diskless or file-based instances"),
+    Row("disk query", "Not supported currently, could use file-based"),
+    Row("node report"),
+    Row("hypervisor operations", "Use the fake hypervisor"),
+    Row(
+        "hypervisor validation",
+        "As long as the hypervisors don't call to privileged commands, it should work",
+    ),
+    Row(
+        "instance networking",
+        "Unprivileged operation, can be used with an existing bridge at system level or use NIC-less instances",
+    ),
+    Row(
+        "instance OS operations",
+        "Only used with non-diskless instances; could work with custom OS scripts that just dd",
+    ),
+    Row("node OS discovery", "No special privileges needed, so works fine as-is"),
+    Row("node networking", "Not supported; Ganeti will need to work without a master IP"),
+    Row("node add", "SSH command must be adjusted"),
+    Row("node groups"),
+    Row("node setup", "Can already be disabled from the cluster config"),
+    Row("master failover", "Doable (as long as we use a single user), might get tricky"),
+    Row("file upload", "The only issue could be with system files, which are not owned by the current user"),
+    Row("node oob", "Since these are user-defined, we can mock them easily"),
+    Row("hooks", "No special privileges needed"),
+    Row("restricted commands"),
+    Row("iallocator", "No special privileges needed"),
+    Row("export/import", "When exporting/importing file-based instances, this should work"),
+    Row("move-instance"),
+    Row("node powercycle", "Privileged, so not supported, but anyway not very interesting for testing"),
+    Row("tags"),
+    Row("filters"),
+    Row("reason trail"),
+    Row("job queue"),
+    Row("rapi", "Not privileged and only one per cluster, so it presents no issues"),
+    Row("confd", "Somewhat the same issues as the node daemon, but the per-address binding still works"),
+    Row("mond"),
+    Row("metad"),
+    Row("watcher", "Has to be modified to not activate the daemons, or the start-stop tool has to"),
+    Row("cleaner"),
+    Row("CLI", "As long as the master node is set to the machine hostname, these should work fine"),
+    Row(
+        "cluster", "It could be possible that initialisation is a bit more involved (this was not tried yet)"
+    ),
+    Row("renew-crypto"),
+    Row("HTools", "The situation is better: tools can use a custom LUXI path, RAPI data and text files"),
+    Row("burnin", "Requires actual hardware"),
+)
+
+BY_NAME = {row.name: row for row in ROWS}
