@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ganeti_vcluster.errors import LuxiError
@@ -64,6 +66,14 @@ class VirtualInstance:
         """Its disk template."""
         return str(self.field("disk_template"))
 
+    def disk_paths(self) -> list[Path]:
+        """Return where its disks are on this machine, in order: files of its primary node, empty without any."""
+        primary = self.primary
+        # logical_id is (driver, path) for both file and sharedfile; the node has a link to what all nodes share.
+        return [primary.path(disk["logical_id"][1]) for disk in self.info(static=True)["disks"]]
+
+    # Running
+
     def start(self, **fields: Any) -> None:
         """Start it."""
         self._do("OP_INSTANCE_STARTUP", **fields)
@@ -77,12 +87,85 @@ class VirtualInstance:
         self._do("OP_INSTANCE_REBOOT", reboot_type=reboot_type, **fields)
 
     def migrate(self, target: VirtualNode | str | None = None, **fields: Any) -> None:
-        """Migrate it live, to `target` or to where the iallocator says."""
+        """Migrate it, to `target` or to where the iallocator says; `cleanup=True` puts a failed migration right."""
         self._do("OP_INSTANCE_MIGRATE", **self._target(target), **fields)
 
     def failover(self, target: VirtualNode | str | None = None, **fields: Any) -> None:
         """Fail it over, to `target` or to where the iallocator says."""
         self._do("OP_INSTANCE_FAILOVER", **self._target(target), **fields)
+
+    def move(self, target: VirtualNode | str, **fields: Any) -> None:
+        """Move it to `target` with its disks, by copying them; it is down meanwhile."""
+        self._do("OP_INSTANCE_MOVE", **self._target(target), **fields)
+
+    def console(self) -> dict[str, Any]:
+        """Return how its console is reached, as `gnt-instance console` is told; it must run."""
+        [found] = self._do("OP_INSTANCE_CONSOLE")
+        return dict(found)
+
+    # What it is made of
+
+    def modify(self, **fields: Any) -> list[tuple[str, Any]]:
+        """Change what fields of OP_INSTANCE_SET_PARAMS say; return what has changed, as (name, new value).
+
+        `hvparams`, `beparams` and `osparams` are mappings, `disks` and `nics` lists of (what, which, parameters);
+        `pnode` makes another node its primary in Ganeti's books only, and `offline` its state.
+        """
+        [changes] = self._do("OP_INSTANCE_SET_PARAMS", **fields)
+        return [(str(name), value) for name, value in changes or ()]
+
+    def grow_disk(self, amount: int, disk: int = 0, **fields: Any) -> None:
+        """Grow a disk by `amount` MiB, or to `amount` MiB with `absolute=True`."""
+        self._do("OP_INSTANCE_GROW_DISK", **{"disk": disk, "amount": amount, "wait_for_sync": True, **fields})
+
+    def add_disk(self, size: int, **parameters: Any) -> None:
+        """Add a disk of `size` MiB after the others; `parameters` as in `--disk`, such as `mode` and `name`."""
+        self.modify(disks=[("add", -1, {"size": size, **parameters})])
+
+    def remove_disk(self, disk: int = -1) -> None:
+        """Remove a disk, the last one unless told otherwise; it must be stopped."""
+        self.modify(disks=[("remove", disk, {})])
+
+    def recreate_disks(
+        self,
+        disks: Sequence[int | tuple[int, Mapping[str, Any]]] = (),
+        *,
+        node: VirtualNode | str | None = None,
+        **fields: Any,
+    ) -> None:
+        """Make lost disks anew, empty; it must be stopped.
+
+        `disks` are their indices, with changes to some (`(0, {"size": 32})`), all without; `node` is where to, all
+        disks of an instance together.
+        """
+        described = [(one, {}) if isinstance(one, int) else (one[0], dict(one[1])) for one in disks]
+        nodes = [] if node is None else [self._target(node)["target_node"]]
+        self._do("OP_INSTANCE_RECREATE_DISKS", **{"disks": described, "nodes": nodes, **fields})
+
+    def activate_disks(self, **fields: Any) -> list[tuple[str, str, str]]:
+        """Make its disks ready on its nodes; return (node, disk, path on the node) of each."""
+        [found] = self._do("OP_INSTANCE_ACTIVATE_DISKS", **fields)
+        return [(str(node), str(disk), str(path)) for node, disk, path in found]
+
+    def deactivate_disks(self, **fields: Any) -> None:
+        """Undo `activate_disks`; it must be stopped, unless `force=True`."""
+        self._do("OP_INSTANCE_DEACTIVATE_DISKS", **fields)
+
+    def add_nic(self, **parameters: Any) -> None:
+        """Add a NIC after the others; `parameters` as in `--net`, such as `mode`, `link`, `ip`, `mac`, `network`."""
+        self.modify(nics=[("add", -1, parameters)])
+
+    def modify_nic(self, nic: int = 0, **parameters: Any) -> None:
+        """Change parameters of a NIC."""
+        self.modify(nics=[("modify", nic, parameters)])
+
+    def remove_nic(self, nic: int = -1) -> None:
+        """Remove a NIC, the last one unless told otherwise."""
+        self.modify(nics=[("remove", nic, {})])
+
+    def reinstall(self, os: str | None = None, **fields: Any) -> None:
+        """Install its OS anew, or another one; it must be stopped."""
+        self._do("OP_INSTANCE_REINSTALL", **({} if os is None else {"os_type": os}), **fields)
 
     def rename(self, new_name: str, **fields: Any) -> None:
         """Rename it; it must be stopped. The name is made known first, and this object follows it."""
@@ -94,9 +177,9 @@ class VirtualInstance:
         """Remove it, with its disks."""
         self._do("OP_INSTANCE_REMOVE", **{"ignore_failures": False, **fields})
 
-    def info(self) -> dict[str, Any]:
-        """Return what `gnt-instance info` would tell, as the opcode gives it."""
-        [result] = self._do("OP_INSTANCE_QUERY_DATA", instances=[self.name], static=False, use_locking=True)
+    def info(self, *, static: bool = False) -> dict[str, Any]:
+        """Return what `gnt-instance info` would tell, as the opcode gives it; `static` asks no node."""
+        [result] = self._do("OP_INSTANCE_QUERY_DATA", instances=[self.name], static=static, use_locking=True)
         found: dict[str, Any] = next(iter(result.values()))
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,6 +128,20 @@ class VirtualNode:
         except FileNotFoundError:
             return False
         return held.strip() == self._cluster.ip
+
+    @property
+    def bridges(self) -> list[str]:
+        """The bridges that the node says it has. Assign others, and it has those: Ganeti refuses NICs on any other."""
+        return self._bridges_path.read_text(encoding="utf-8").split()
+
+    @bridges.setter
+    def bridges(self, names: Sequence[str]) -> None:
+        self._bridges_path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+    @property
+    def _bridges_path(self) -> Path:
+        # Read at every question (inside/adaptations/bridges.py).
+        return self.path("/etc/vcluster-bridges")
 
     @property
     def boot_node(self) -> BootNode:

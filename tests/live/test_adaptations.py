@@ -211,6 +211,27 @@ def test_file_storage_sizes(home: VirtualCluster, look: Look) -> None:
     shutil.rmtree(folder)
 
 
+def test_hypervisor_files(home: VirtualCluster, look: Look) -> None:
+    program = """
+        from ganeti import backend, constants
+        params = dict(constants.HVC_DEFAULTS["xen-pvm"], kernel_path="/boot/vmlinuz-trial")
+        verified = {}
+        try:
+            backend.ValidateHVParams("xen-pvm", params)
+            backend._VerifyHvparams({constants.NV_HVPARAMS: [("cluster", "xen-pvm", params)]}, True, verified)
+            tell(verified[constants.NV_HVPARAMS])
+        except backend.RPCFail as error:
+            tell(str(error))
+    """
+    missing = "Parameter 'kernel_path' fails validation: not found or not a file (current value: '/boot/vmlinuz-trial')"
+    assert look(program) == (missing, missing)
+    kernel = home.master.path("/boot/vmlinuz-trial")
+    kernel.parent.mkdir()
+    kernel.touch()
+    assert look(program) == ([], missing)
+    shutil.rmtree(kernel.parent)
+
+
 def test_installation_paths(home: VirtualCluster, look: Look) -> None:
     adapted, plain = look("""
         from ganeti import constants, pathutils
@@ -300,6 +321,20 @@ def test_power_cycle(home: VirtualCluster, look: Look) -> None:
     record = home.master.path("/var/run/vcluster-power-cycle")
     assert len(record.read_text(encoding="ascii").splitlines()) == 1
     record.unlink()
+
+
+def test_xen_power_cycle(look: Look) -> None:
+    # As above; and Xen is not asked either.
+    adapted, plain = look("""
+        from ganeti.hypervisor import hv_base, hv_xen
+        asked = []
+        hv_base.BaseHypervisor.LinuxPowercycle = classmethod(lambda cls: asked.append("linux"))
+        hv_xen.utils.RunCmd = asked.append
+        hv_xen.XenPvmHypervisor().PowercycleNode({"xen_cmd": "xl"})
+        tell(asked)
+    """)
+    assert adapted == ["linux"]
+    assert plain == ["linux", ["xl", "debug", "R"]]
 
 
 def test_spare_descriptors(look: Look) -> None:

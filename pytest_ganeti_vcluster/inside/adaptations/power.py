@@ -17,6 +17,13 @@ def _power_cycle(module: Any, place: Place) -> None:
     module.BaseHypervisor.LinuxPowercycle = classmethod(LinuxPowercycle)
 
 
+def _xen_power_cycle(module: Any, place: Place) -> None:  # noqa: ARG001
+    def PowercycleNode(self: Any, hvparams: Any = None) -> None:  # noqa: ARG001
+        self.LinuxPowercycle()
+
+    module.XenHypervisor.PowercycleNode = PowercycleNode
+
+
 ADAPTATIONS = (
     Adaptation(
         name="power-cycle",
@@ -25,5 +32,13 @@ ADAPTATIONS = (
         what="A power cycle is recorded in the node's /var/run/vcluster-power-cycle; the machine is not touched.",
         why="As root, Ganeti's fake hypervisor really reboots the machine.",
         apply=_power_cycle,
+    ),
+    Adaptation(
+        name="xen-power-cycle",
+        module="ganeti.hypervisor.hv_xen",
+        targets=("XenHypervisor.PowercycleNode", "XenHypervisor.LinuxPowercycle"),
+        what="A power cycle of a node whose first hypervisor is Xen is like that of any other.",
+        why="As root on a machine with Xen, Ganeti would then have Xen reboot the machine (`xl debug R`).",
+        apply=_xen_power_cycle,
     ),
 )
