@@ -6,7 +6,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+sys.path[:0] = [str(Path(__file__).parent / "_ext"), str(Path(__file__).parents[1])]
 
 project = "pytest-ganeti-vcluster"
 author = "the authors of pytest-ganeti-vcluster"

@@ -111,7 +111,7 @@ FACTS: tuple[Difference, ...] = (
     Difference(
         "the machine's services",
         f"{', '.join(f'`{name}`' for name in _REFUSING[:-1])} and `{_REFUSING[-1]}` refuse"
-        " to work on a node, and `setcap` does nothing.",
+        " to work on a node, and `setcap` does nothing. `service` knows of `ganeti` only, the node's.",
         "A virtual node must not reach the machine.",
     ),
     Difference(

@@ -8,6 +8,7 @@
 .. vcluster-commands::              the command line, as its own help tells it
 .. vcluster-differences:: engine    differences to a real cluster: engine, adaptations or verify
 .. vcluster-room:: keeper           what a package's modules say of themselves
+.. vcluster-qa:: off                tables about Ganeti's QA suite: off, known or adaptations
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import attrs
 import click
 import differences
 from docutils import nodes
+from qa_tables import qa_table
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
@@ -251,6 +253,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         ("commands", commands, 0),
         ("differences", differences_of, 1),
         ("room", room, 1),
+        ("qa", qa_table, 1),
     ):
         app.add_directive(f"vcluster-{name}", _directive(function, arguments))
     app.connect("autodoc-process-docstring", _columns)

@@ -31,7 +31,7 @@ def build_cluster(
     with laid(spec, settings, timeline, root_name=root_name) as base:
         with timeline.stage("node roots and certificate"):
             nodes = [base.nodes.make(node, index) for index, node in enumerate(spec.nodes, 1)]
-            access = _make_access(base, nodes)
+            access = make_access(base, nodes)
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
         processes = base_processes(base.keeper)
@@ -95,7 +95,8 @@ class _Boot:
                 boot.set_offline(master, node)
 
 
-def _make_access(base: Foundation, nodes: list[BootNode]) -> RapiAccess:
+def make_access(base: Foundation, nodes: list[BootNode]) -> RapiAccess:
+    """Give nodes that have no cluster yet a certificate and a user for RAPI; the first is to be the master."""
     access = make_rapi_access(
         base.ca_file, nodes[0].site.root / "var/lib/ganeti/rapi.pem", base.rapi_identities
     )

@@ -63,8 +63,20 @@ echo "$(basename "$0"): a virtual node must not reach the machine" >&2
 exit 1
 """
 
+# Ganeti's own daemons are the only service that a node has (Debian's init script does the same).
+_SERVICE = """\
+#!/bin/sh
+case "$*" in
+  "ganeti start") exec daemon-util start-all ;;
+  "ganeti stop") exec daemon-util stop-all ;;
+  "ganeti restart") daemon-util stop-all; exec daemon-util start-all ;;
+esac
+echo "service: a virtual node must not reach the machine" >&2
+exit 1
+"""
+
 #: Kept from every node; Ganeti calls them by name or through daemon-util.
-_SHIMS_REFUSING = ("reboot", "shutdown", "halt", "poweroff", "systemctl", "service", "invoke-rc.d")
+_SHIMS_REFUSING = ("reboot", "shutdown", "halt", "poweroff", "systemctl", "invoke-rc.d")
 
 
 @attrs.frozen
@@ -293,6 +305,7 @@ def _write_shims(farm: Farm) -> None:
     shims = farm.folder / "shims"
     for name in _SHIMS_REFUSING:
         put(shims / name, _REFUSE)
+    put(shims / "service", _SERVICE)
     put(
         shims / "setcap",
         _NOTHING.format(

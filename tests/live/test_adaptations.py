@@ -232,6 +232,24 @@ def test_hypervisor_files(home: VirtualCluster, look: Look) -> None:
     shutil.rmtree(kernel.parent)
 
 
+def test_export_folders(home: VirtualCluster, look: Look) -> None:
+    own, others = (node.path("/var/lib/ganeti/export/trial") for node in home.nodes)
+    own.mkdir(parents=True)
+    (own / "config.ini").write_text("[export]\nversion = 0\n[instance]\nname = trial\n", encoding="ascii")
+    adapted, plain = look(f"""
+        from ganeti import backend
+        told = []
+        for path in ("/var/lib/ganeti/export/trial", {str(others)!r}, {str(own)!r}):
+            try:
+                told.append("name = trial" in backend.ExportInfo(path))
+            except backend.RPCFail:
+                told.append(False)
+        tell(told)
+    """)
+    shutil.rmtree(own)
+    assert (adapted, plain) == ([True, True, True], [False, False, True])
+
+
 def test_installation_paths(home: VirtualCluster, look: Look) -> None:
     adapted, plain = look("""
         from ganeti import constants, pathutils

@@ -1,0 +1,59 @@
+"""Each node's own exports (`gnt-backup`).
+
+A job names the folder of an export by its path on the master, node root included, and another node's noded takes it
+as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ..adapting import Adaptation
+from ..place import Place
+
+
+def _own_path(path: str, exports: str, place: Place) -> str:
+    """Map a path below any node's root, or in the folder of exports of a real node, to this node's."""
+    below = os.path.relpath(path, place.cluster_root).split("/", 1)
+    if len(below) > 1 and below[0] in place.addresses():
+        return place.below_node_root(below[1])
+    real_exports = "/" + os.path.relpath(exports, place.node_root)
+    if (path + "/").startswith(real_exports + "/"):
+        return place.below_node_root(path)
+    return path
+
+
+def _export_folders(module: Any, place: Place) -> None:
+    io_command = module._GetImportExportIoCommand
+    export_info = module.ExportInfo
+
+    def _GetImportExportIoCommand(instance: Any, mode: str, ieio: str, ieargs: Sequence[Any]) -> Any:
+        if ieio == module.constants.IEIO_FILE:
+            ieargs = [_own_path(path, module.pathutils.EXPORT_DIR, place) for path in ieargs]
+        return io_command(instance, mode, ieio, ieargs)
+
+    def ExportInfo(dest: str) -> Any:
+        return export_info(_own_path(dest, module.pathutils.EXPORT_DIR, place))
+
+    module._GetImportExportIoCommand = _GetImportExportIoCommand
+    module.ExportInfo = ExportInfo
+
+
+ADAPTATIONS = (
+    Adaptation(
+        name="export-folders",
+        module="ganeti.backend",
+        targets=(
+            "_GetImportExportIoCommand",
+            "ExportInfo",
+            "constants.IEIO_FILE",
+            "pathutils.EXPORT_DIR",
+        ),
+        what="Exports are below the node's own root, whichever node's path a job names.",
+        why="A job names the folder of an export by its path on the master; on a real cluster that is the same on each"
+        " node.",
+        apply=_export_folders,
+    ),
+)

@@ -1,0 +1,1 @@
+"""What runs in Ganeti's own Python, together with the suite: standard library only."""
