@@ -21,6 +21,13 @@ _PAUSE = 0.1
 #: How long the last look at a job may take whose time is up, in seconds.
 _LAST_LOOK = 5.0
 
+#: How long a job is looked at again and again, in seconds, and the shortest pause between. After that luxid is asked to
+#: tell of its end, which it does up to 0.1 s late (`watchFileEx` in src/Ganeti/Utils.hs): much, for a short job.
+SOON = 1.0
+_SHORT_PAUSE = 0.005
+#: A pause is no longer than this part of the time that has passed.
+_PART = 0.1
+
 _Answer = TypeVar("_Answer")
 
 
@@ -88,7 +95,8 @@ class Job:
         """
         deadline = Deadline.after(timeout)
         seen = _Seen()
-        while not deadline.passed():
+        ended = self._ends_soon(deadline)
+        while not ended and not deadline.passed():
             try:
                 change = self._survive(partial(self._change, seen=seen, deadline=deadline), deadline)
             except LuxiTimeout:
@@ -121,6 +129,23 @@ class Job:
     def archive(self) -> bool:
         """Archive the job; give whether Ganeti could, which it can once the job has ended."""
         return self._luxi().archive_job(self.id)
+
+    def _ends_soon(self, deadline: Deadline) -> bool:
+        """Look until the job has ended, or it becomes dear; what goes wrong is for who asks luxid to tell."""
+        began = time.monotonic()
+        try:
+            while not deadline.passed() and (passed := time.monotonic() - began) < SOON:
+                luxi = self._luxi()
+                asked = attrs.evolve(luxi, timeout=deadline.remaining(luxi.timeout))
+                (row,) = asked.query_jobs([self.id], ["status"])
+                if row["status"] in FINAL:
+                    return True
+                if row["status"] is None:
+                    return False
+                time.sleep(deadline.remaining(max(_SHORT_PAUSE, passed * _PART)))
+        except LuxiError:
+            pass
+        return False
 
     def _change(self, luxi: LuxiClient, *, seen: _Seen, deadline: Deadline) -> JobChange | None:
         return luxi.wait_for_job_change(

@@ -24,6 +24,11 @@ NOT_YET = says(
 )
 
 
+@pytest.fixture(autouse=True)
+def _ask_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SOON", 0.0)
+
+
 @pytest.fixture
 def luxi(tmp_path: Path) -> LuxiClient:
     return LuxiClient(tmp_path / "q", timeout=10, connect_timeout=0)
@@ -75,6 +80,38 @@ def test_wait_follows_the_changes_to_the_end(luxi: LuxiClient) -> None:
         [one, ["status"], ["running"], 1],
         [one, ["status"], ["running"], 1],
     ]
+
+
+def test_wait_looks_at_a_short_job_by_itself(luxi: LuxiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SOON", 30.0)
+    looks = [result([["queued"]]), result([["running"]]), result([["success"]])]
+    with peer(luxi.socket_path, *looks, replays("job_success")) as other:
+        assert job(luxi).wait(30) == [None]
+        other.wait()
+    assert [request["method"] for request in other.requests] == ["QueryJobs"] * 4
+    assert [request["args"][1] for request in other.requests[:3]] == [["status"]] * 3
+
+
+def test_wait_asks_to_be_told_of_the_end_of_a_long_job(
+    luxi: LuxiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SOON", 0.1)
+    # So long that there is no second look.
+    monkeypatch.setattr(jobs, "_SHORT_PAUSE", 0.1)
+    steps = [result([["running"]]), replays("job_ended"), replays("job_success")]
+    with peer(luxi.socket_path, *steps) as other:
+        assert job(luxi).wait(30) == [None]
+        other.wait()
+    assert [request["method"] for request in other.requests] == ["QueryJobs", "WaitForJobChange", "QueryJobs"]
+
+
+@pytest.mark.parametrize("first", [NOT_YET, result([[None]])])
+def test_a_look_that_fails_ends_no_wait(
+    luxi: LuxiClient, monkeypatch: pytest.MonkeyPatch, first: Any
+) -> None:
+    monkeypatch.setattr(jobs, "SOON", 30.0)
+    with peer(luxi.socket_path, first, replays("job_ended"), replays("job_success")):
+        assert job(luxi).wait(30) == [None]
 
 
 def test_failed_job_names_opcode_kind_and_message(luxi: LuxiClient) -> None:
