@@ -62,9 +62,10 @@ def run_forked(
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ALL_SIGNALS)
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        descriptors = _inherited()
         connection.settimeout(_PATIENCE)
+        # First of all: the server forks while we gather the rest.
         connection.connect(path)
+        descriptors = _inherited()
         request = {
             "stub": _bytes(stub),
             "program": _bytes(program),

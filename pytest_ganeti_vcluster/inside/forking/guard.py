@@ -32,13 +32,6 @@ def guard(connection: socket.socket, preloaded: Preloaded, keeper: int) -> Reque
 
     `keeper` is the pid of who ends all that a client has left when it asks the client to end.
     """
-    try:
-        request = Request.receive(connection)
-        request.check(connection, preloaded.cluster_root)
-    except ConnectionError:
-        os._exit(0)
-    except Exception as error:  # noqa: BLE001  the client can run it whatever the reason
-        _refuse(connection, error)
     imitation.set_name(b"fork-guard")
     os.setsid()
     # So that what a program starts has the same children as ever: see `wait` for what is used here.
@@ -46,28 +39,24 @@ def guard(connection: socket.socket, preloaded: Preloaded, keeper: int) -> Reque
     ours, theirs = socket.socketpair()
     everything = signal.valid_signals()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+    # At once, while the client still gathers what to ask for.
     program = os.fork()
     if program == 0:
-        _prepare(request, theirs, preloaded, guards=(connection, ours, wakeup))
-        return request
+        return _become(connection, theirs, preloaded, guards=(ours, wakeup))
     theirs.close()
-    for descriptor in (*request.descriptors.values(), request.folder):
-        os.close(descriptor)
     for number in _NOT_FOR_US:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     answer = ours.recv(4096)
     if answer != _OK:
         os.waitpid(program, 0)
-        _refuse(connection, CannotImitate(answer.decode(errors="replace") or "it could not be prepared"))
+        _refuse(connection, answer.decode(errors="replace") or "it could not be prepared")
     _Watch(connection, program, keeper, wakeup).start(ours)
     os._exit(0)
 
 
-def _refuse(connection: socket.socket, error: Exception) -> NoReturn:
-    if not isinstance(error, CannotImitate):
-        traceback.print_exc()
-    print("not forked:", error, file=sys.stderr, flush=True)  # noqa: T201  it is the log
+def _refuse(connection: socket.socket, why: str) -> NoReturn:
+    print("not forked:", why, file=sys.stderr, flush=True)  # noqa: T201  it is the log
     with contextlib.suppress(OSError):
         connection.sendall(wire.REFUSED)
     os._exit(0)
@@ -83,31 +72,43 @@ def _watch_children() -> socket.socket:
     return reading
 
 
-def _prepare(
-    request: Request, to_guard: socket.socket, preloaded: Preloaded, guards: tuple[socket.socket, ...]
-) -> None:
-    """Become the program, up to its first line, when the guard says so; ends where that cannot be.
+def _become(
+    connection: socket.socket,
+    to_guard: socket.socket,
+    preloaded: Preloaded,
+    guards: tuple[socket.socket, ...],
+) -> Request:
+    """Become the program that the client asks for, up to its first line, when the guard says so.
 
-    `guards` are the guard's sockets, the first of which is the client's.
+    Ends where that cannot be. `guards` are sockets that the guard has for itself.
     """
-    client = _peer(guards[0])
+    client = _peer(connection)
     signal.set_wakeup_fd(-1)
-    for one in guards:
-        # Their numbers will be others' soon: nothing may close them then.
-        os.close(one.detach())
     keep = to_guard.detach()
     try:
+        request = Request.receive(connection)
+        request.check(connection, preloaded.cluster_root)
+        for one in (connection, *guards):
+            # Their numbers will be others' soon: nothing may close them then.
+            os.close(one.detach())
         keep = imitation.imitate(request, client, preloaded.kept, keep)
         preloaded.move(request.environment["GANETI_HOSTNAME"], request.stub)
         os.write(keep, _OK)
     except BaseException as error:  # noqa: BLE001  whatever it is, the client can run the program itself
         with contextlib.suppress(OSError):
-            os.write(keep, str(error).encode(errors="replace")[:4000])
+            os.write(keep, _reason(error).encode(errors="replace")[:4000])
         os._exit(1)
     if os.read(keep, 1) != wire.GO:
         os._exit(0)
     os.close(keep)
     imitation.set_signals(request)
+    return request
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, (CannotImitate, ConnectionError)):
+        return str(error)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def _peer(connection: socket.socket) -> int:
