@@ -211,7 +211,7 @@ OPTIONS: tuple[Option, ...] = (
         "tls-fix",
         _switch,
         '"on" or "off"',
-        "Whether Ganeti is kept from reading the machine's folder of certificates for every RPC.",
+        "Whether Ganeti is kept from reading the machine's folder of certificates, and session tickets, for every RPC.",
         lambda: True,
         "on",
     ),

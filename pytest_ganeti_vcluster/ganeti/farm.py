@@ -26,6 +26,7 @@ import attrs
 
 from pytest_ganeti_vcluster import inside
 from pytest_ganeti_vcluster.errors import AdaptationFailed
+from pytest_ganeti_vcluster.ganeti import session_tickets
 from pytest_ganeti_vcluster.ganeti.curl_library import UNCHANGED, CurlLibrary, make_curl_library
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.stubs import Stubs, put
@@ -88,6 +89,7 @@ class Farm:
     daemons: tuple[str, ...]
     curl: CurlLibrary = UNCHANGED
     has_fork_server: bool = False
+    has_openssl_settings: bool = False
 
     @property
     def sbin(self) -> Path:
@@ -120,6 +122,11 @@ class Farm:
         return self.folder / "fork.sock"
 
     @property
+    def openssl_settings(self) -> Path:
+        """Settings of OpenSSL for all processes of nodes, where `has_openssl_settings`."""
+        return self.folder / "openssl.cnf"
+
+    @property
     def path(self) -> str:
         """Value of PATH on a node."""
         return search_path(self.folder, self.installation)
@@ -137,6 +144,8 @@ class Farm:
         libraries = [*filter(None, [self.curl.folder]), *self.installation.library_path]
         if libraries:
             variables["LD_LIBRARY_PATH"] = ":".join(map(str, libraries))
+        if self.has_openssl_settings:
+            variables[session_tickets.VARIABLE] = str(self.openssl_settings)
         return variables
 
 
@@ -157,9 +166,9 @@ def build_farm(
 ) -> Farm:
     """Make a farm in `folder`, which must not exist. `daemons` are the optional ones to run ("mond").
 
-    `tls_fix` keeps libcurl from reading the machine's certificates for every RPC, where that can be done;
-    `Farm.curl` tells. `fork_server` makes stubs that have programs forked by a server (`start_fork_server`), and run
-    them as ever while there is none.
+    `tls_fix` keeps libcurl from reading the machine's certificates for every RPC, where that can be done (`Farm.curl`
+    tells), and TLS servers from sending session tickets. `fork_server` makes stubs that have programs forked by a
+    server (`start_fork_server`), and run them as ever while there is none.
     """
     started: tuple[str, ...] = (
         "ganeti-noded",
@@ -174,7 +183,9 @@ def build_farm(
     if tls_fix:
         program = installation.sbin / "ganeti-luxid"
         curl = make_curl_library(program, installation.library_path, folder / "curl")
-    farm = Farm(folder, installation, started, curl, fork_server)
+    farm = Farm(folder, installation, started, curl, fork_server, has_openssl_settings=tls_fix)
+    if tls_fix:
+        session_tickets.write_settings(farm.openssl_settings)
     for part in ("sbin", "lib/tools", "lib/iallocators", "plain", "shims", "site"):
         (folder / part).mkdir(parents=True)
     _copy_inside(folder / "site" / "vcluster_inside")

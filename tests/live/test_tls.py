@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,3 +189,32 @@ def test_the_rapi_certificate_is_checked(fixed: VirtualCluster, tmp_path: Path) 
     trustme.CA().cert_pem.write_to_path(str(stranger))
     assert ask(access.ca_file) == "2"
     assert ask(stranger).startswith("refused:")
+
+
+def _has_ticket(cluster: VirtualCluster) -> bool:
+    """Do an RPC with a noded as a node does; whether a session ticket came with the answer."""
+    node = cluster.master
+    certificate = node.path("/var/lib/ganeti/server.pem")
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    context.load_cert_chain(node.path("/var/lib/ganeti/client.pem"))
+    connection = http.client.HTTPSConnection(node.ip, 1811, context=context, timeout=20)
+    with contextlib.closing(connection):
+        connection.connect()
+        secured = connection.sock
+        assert isinstance(secured, ssl.SSLSocket)
+        if secured.version() != "TLSv1.3":
+            pytest.skip("TLS 1.3 is not to be had here, and tickets cost nothing before it")
+        connection.request("POST", "/version", "[]")
+        response = connection.getresponse()
+        # What a server sends right after the handshake is taken in with the first that is read, and the session is
+        # known until the last is.
+        session = secured.session
+        assert response.read()
+        assert session is not None
+        return session.has_ticket
+
+
+def test_noded_sends_no_session_ticket(fixed: VirtualCluster, unfixed: VirtualCluster) -> None:
+    assert not _has_ticket(fixed)
+    assert _has_ticket(unfixed)
