@@ -58,7 +58,7 @@ def _attach(keeper: Keeper, settings: Settings | None) -> VirtualCluster:
     timeout = made_with.timeout if settings is None else settings.timeout
     site = LoopbackSite.attach(
         keeper=keeper,
-        lease=Lease(known.blocks, keeper),
+        lease=Lease(known.blocks, keeper, secondary_ips=known.spec.secondary_ips),
         root=keeper.root,
         tools=tools_of(known.installation),
         cluster_name=known.cluster_name,

@@ -121,8 +121,13 @@ def laid(
         if settings.keep == "always":
             keeper.keep_root(True)
         with timeline.stage("lease of addresses"):
+            blocks = blocks_for(len(spec.nodes), secondary_ips=spec.secondary_ips)
             lease = Lease.acquire(
-                keeper, settings.subnet, blocks_for(len(spec.nodes)), lock_folder=cache_folder()
+                keeper,
+                settings.subnet,
+                blocks,
+                secondary_ips=spec.secondary_ips,
+                lock_folder=cache_folder(),
             )
         with timeline.stage("farm"):
             farm = build_farm(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,21 @@ class Membership:
         return [self._virtual_node(member) for member in self._roster.members()]
 
     @property
+    def master(self) -> VirtualNode:
+        """See `VirtualCluster.master`."""
+        nodes = self.nodes
+        voted = {node: node.voted_master for node in nodes}
+        if len(set(voted.values())) > 1:
+            living = {node: name for node, name in voted.items() if node.daemon("noded").running}
+            voted = living or voted
+        votes = Counter(name for name in voted.values() if name is not None)
+        most = max((votes[node.name] for node in nodes), default=0)
+        leading = [node for node in nodes if votes[node.name] == most]
+        if len(leading) > 1:
+            return next((node for node in leading if node.daemon("luxid").running), leading[0])
+        return leading[0]
+
+    @property
     def next_index(self) -> int:
         """Number that the next new node gets."""
         return self._roster.next_number()
@@ -49,7 +65,7 @@ class Membership:
         members = {node: member for member, node in self._known.items()}
         self._roster.replace_with([members[node] for node in nodes], next_index)
 
-    def add(self, wanted: NodeSpec) -> VirtualNode:
+    def add(self, wanted: NodeSpec, *, join: bool) -> VirtualNode:
         """See `VirtualCluster.add_node`."""
         cluster = self._cluster
         with self._roster.new_number() as index:
@@ -62,33 +78,50 @@ class Membership:
                 )
             # From now on nobody else can take the name.
             self._parts.site.node(full, index)
-        master = cluster.master.boot_node
-        bootstrap = self._parts.bootstrap.until(time.monotonic() + self._parts.settings.timeout)
-        if spec.group not in cluster.luxi.query("group", ["name"]).column("name"):
-            bootstrap.add_group(master, spec.group)
         boot_node = self._parts.node_maker.make(spec, index)
-        try:
-            self._parts.access.write_users(boot_node.site.root)
-            bootstrap.add(master, boot_node)
-            bootstrap.wait_ready(boot_node, master)
-        except BaseException:
-            bootstrap.until(time.monotonic() + TIMEOUT).undo_add(master, boot_node)
-            self._take_away(boot_node)
-            raise
+        self._parts.access.write_users(boot_node.site.root)
+        if join:
+            self._join(boot_node)
         member = Member(spec, index)
         self._roster.join(member)
         return self._virtual_node(member)
 
     def remove(self, node: VirtualNode) -> None:
         """See `VirtualCluster.remove_node`."""
-        self._cluster.run("gnt-node", "remove", node.name)
+        if node.name in self._cluster.luxi.query("node", ["name"]).column("name"):
+            self._cluster.run("gnt-node", "remove", node.name)
         self._roster.leave(node.index)
         self._take_away(node.boot_node)
 
+    def reinstall(self, node: VirtualNode) -> None:
+        """See `VirtualNode.reinstall`."""
+        [spec] = [member.spec for member, known in self._known.items() if known is node]
+        self._end(node.boot_node)
+        self._parts.node_maker.make_anew(node.boot_node, spec)
+        self._parts.access.write_users(node.root)
+
+    def _join(self, node: BootNode) -> None:
+        """Have Ganeti take a node in. Raises `BootFailed`, and takes the node away then."""
+        cluster = self._cluster
+        master = cluster.master.boot_node
+        bootstrap = self._parts.bootstrap.until(time.monotonic() + self._parts.settings.timeout)
+        try:
+            if node.group not in cluster.luxi.query("group", ["name"]).column("name"):
+                bootstrap.add_group(master, node.group)
+            bootstrap.add(master, node)
+            bootstrap.wait_ready(node, master)
+        except BaseException:
+            bootstrap.until(time.monotonic() + TIMEOUT).undo_add(master, node)
+            self._take_away(node)
+            raise
+
     def _take_away(self, node: BootNode) -> None:
         """End what runs on a node that Ganeti does not know any more, and delete its root."""
-        node.shell.run(str(self._parts.farm.daemon_util), "stop-all", check=False, timeout=TIMEOUT)
+        self._end(node)
         self._parts.node_maker.remove(node.site)
+
+    def _end(self, node: BootNode) -> None:
+        node.shell.run(str(self._parts.farm.daemon_util), "stop-all", check=False, timeout=TIMEOUT)
 
     def _virtual_node(self, member: Member) -> VirtualNode:
         if member not in self._known:

@@ -26,16 +26,13 @@ class NodeMaker:
     def make(self, spec: NodeSpec, index: int) -> BootNode:
         """Make node number `index`, which Ganeti does not know yet."""
         [node] = self.place([(spec, index)])
-        make_node_root(
-            node.site,
-            environment=node.shell.environment,
-            passwd=self._site.passwd(node.site),
-            host_key=self._site.host_key,
-            admin_key=self._site.admin_key,
-            ssh_port=self._site.ssh_port,
-            report=spec.report,
-        )
+        self._make_root(node, spec)
         return node
+
+    def make_anew(self, node: BootNode, spec: NodeSpec) -> None:
+        """Make a node's root folder as it was before Ganeti knew the node; nothing may run there."""
+        shutil.rmtree(node.site.root)
+        self._make_root(node, spec)
 
     def place(self, wanted: Sequence[tuple[NodeSpec, int]]) -> list[BootNode]:
         """Give nodes, by spec and number, their names and addresses; their root folders are the caller's to make."""
@@ -62,6 +59,17 @@ class NodeMaker:
         """Take a node's name, logins and root folder away."""
         self._site.forget(node.name)
         shutil.rmtree(node.root)
+
+    def _make_root(self, node: BootNode, spec: NodeSpec) -> None:
+        make_node_root(
+            node.site,
+            environment=node.shell.environment,
+            passwd=self._site.passwd(node.site),
+            host_key=self._site.host_key,
+            admin_key=self._site.admin_key,
+            ssh_port=self._site.ssh_port,
+            report=spec.report,
+        )
 
     def _environment(self, node: NodeSite) -> dict[str, str]:
         return {**self._site.environment(node), **self._farm.environment()}

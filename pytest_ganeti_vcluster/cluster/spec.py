@@ -150,6 +150,7 @@ class ClusterSpec:
     `ganeti`          version or prefix of one ("3.1"), folder of one, or "system"; None: as the options say
     `init_options`    further arguments for `gnt-cluster init`
     `name`            of the cluster, without domain
+    `secondary_ips`   whether each node has a secondary IP address, beside its primary one
     """
 
     nodes: tuple[NodeSpec, ...] = attrs.field(default=3, converter=_nodes)
@@ -160,6 +161,7 @@ class ClusterSpec:
     ganeti: str | None = None
     init_options: tuple[str, ...] = attrs.field(default=(), converter=_to_init_options)
     name: str = "cluster"
+    secondary_ips: bool = False
 
     def __attrs_post_init__(self) -> None:
         _check_choices("disk_templates", self.disk_templates, DISK_TEMPLATES)
@@ -171,6 +173,8 @@ class ClusterSpec:
         if self.ganeti is not None and not _is_text(self.ganeti):
             raise _bad("ganeti", self.ganeti, 'a version such as "3.0", a folder, or "system"')
         _check_name("name", self.name)
+        if not isinstance(self.secondary_ips, bool):
+            raise _bad("secondary_ips", self.secondary_ips, "True or False")
         self._check_nodes()
 
     def _check_nodes(self) -> None:

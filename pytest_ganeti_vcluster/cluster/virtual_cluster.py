@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -116,21 +115,11 @@ class VirtualCluster:
 
     @property
     def master(self) -> VirtualNode:
-        """The node that most nodes take for the master (their ssconf_master_node), as Ganeti's voting would."""
-        nodes = self.nodes
-        votes: Counter[str] = Counter()
-        for node in nodes:
-            try:
-                votes[
-                    node.path("/var/lib/ganeti/ssconf_master_node").read_text(encoding="ascii").strip()
-                ] += 1
-            except OSError:
-                continue
-        for name, _count in votes.most_common():
-            for node in nodes:
-                if node.name == name:
-                    return node
-        return nodes[0]
+        """The node that most nodes take for the master (their ssconf_master_node), as Ganeti's voting would.
+
+        Where they do not agree, nodes without a noded have no vote, as in Ganeti's.
+        """
+        return self.membership.master
 
     def full_name(self, name: str) -> str:
         """Return a name with the cluster's domain, unless it has one."""
@@ -213,10 +202,12 @@ class VirtualCluster:
         disk: int | None = None,
         group: str = "default",
         master_candidate: bool = True,
+        join: bool = True,
     ) -> VirtualNode:
         """Make a node and join it (`gnt-node add`, over ssh); fields as in `NodeSpec`. A new group is made, too.
 
-        Raises `SpecError` for a name that is taken, `BootFailed` where the join fails; then nothing of it is left.
+        With `join` false it is a machine that Ganeti does not know, for a `gnt-node add` of one's own. Raises
+        `SpecError` for a name that is taken, `BootFailed` where the join fails; nothing of it is left then.
         """
         return self.membership.add(
             NodeSpec(
@@ -226,11 +217,15 @@ class VirtualCluster:
                 disk=disk,
                 group=group,
                 master_candidate=master_candidate,
-            )
+            ),
+            join=join,
         )
 
     def remove_node(self, node: VirtualNode | str) -> None:
-        """Take a node out of the cluster (`gnt-node remove`), end what still runs on it and delete its root."""
+        """Take a node out of the cluster (`gnt-node remove`), end what still runs on it and delete its root.
+
+        A node that Ganeti does not know is just taken away.
+        """
         self.membership.remove(self.node(node) if isinstance(node, str) else node)
 
     @property

@@ -74,6 +74,11 @@ class VirtualNode:
         return self._boot_node.site.ip
 
     @property
+    def secondary_ip(self) -> str | None:
+        """Its secondary IP address; None where nodes have none (`ClusterSpec.secondary_ips`)."""
+        return self._boot_node.site.secondary_ip or None
+
+    @property
     def index(self) -> int:
         """Its number in the cluster's lease, from 1; a node that replaces another has a new one."""
         return self._index
@@ -121,6 +126,14 @@ class VirtualNode:
         return self._cluster.master.name == self.name
 
     @property
+    def voted_master(self) -> str | None:
+        """Name of the node that this one takes for the master; None where it knows of none."""
+        try:
+            return self.path("/var/lib/ganeti/ssconf_master_node").read_text(encoding="ascii").strip()
+        except OSError:
+            return None
+
+    @property
     def holds_master_ip(self) -> bool:
         """Whether Ganeti has set up the master IP address on this node."""
         try:
@@ -128,6 +141,13 @@ class VirtualNode:
         except FileNotFoundError:
             return False
         return held.strip() == self._cluster.ip
+
+    def reinstall(self) -> None:
+        """End Ganeti's daemons here and empty the node's root: a machine that was just installed, and answers ssh.
+
+        Its name and addresses stay. Ganeti is told nothing; `gnt-node add --readd` takes the node in again.
+        """
+        self._cluster.membership.reinstall(self)
 
     @property
     def bridges(self) -> list[str]:

@@ -34,12 +34,21 @@ class SiteTools:
 
 @attrs.frozen
 class NodeSite:
-    """A virtual node as its engine made it: full name, number (from 1), IP address and root folder."""
+    """A virtual node as its engine made it: full name, number (from 1), IP address and root folder.
+
+    `secondary_ip` is its second address, empty where the nodes of the cluster have one only.
+    """
 
     name: str
     index: int
     ip: str
     root: Path
+    secondary_ip: str = ""
+
+    @property
+    def addresses(self) -> list[str]:
+        """All its addresses."""
+        return [address for address in (self.ip, self.secondary_ip) if address]
 
 
 class Site(Protocol):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Callable
 
 import attrs
 
@@ -99,7 +100,6 @@ class Bootstrap:
             master,
             "gnt-cluster",
             "init",
-            "--no-etc-hosts",
             "--master-netdev=lo",
             "--ssh-key-type=rsa",
             "--enabled-hypervisors=fake",
@@ -107,6 +107,7 @@ class Bootstrap:
             f"--nic-parameters=mode=bridged,link={BRIDGES[0]}",
             f"--node-parameters=ssh_port={self._ssh_port}",
             f"--ipolicy-bounds-specs={_IPOLICY}",
+            *_secondary_ip(master),
             *options,
             cluster_name,
             what="init the cluster",
@@ -120,6 +121,7 @@ class Bootstrap:
             "add",
             "--no-ssh-key-check",
             f"--node-group={node.group}",
+            *_secondary_ip(node),
             # Its noded is started by the join, and answers to the master from then on.
             f"--master-capable={'yes' if node.master_candidate else 'no'}",
             node.site.name,
@@ -132,13 +134,11 @@ class Bootstrap:
         """Make Ganeti forget a node whose join failed somewhere."""
         left = max(1.0, self._deadline - time.monotonic())
         master.shell.run("gnt-node", "remove", node.site.name, check=False, timeout=left)
-        # gnt-node add puts the node's key there, under its name, before the job that adds the node, and a job that
-        # fails leaves it (lib/client/gnt_node.py, _SetupSSH); verify would complain.
-        keys = master.site.root / "var/lib/ganeti/ganeti_pub_keys"
-        lines = keys.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.split(maxsplit=1)[:1] != [node.site.name]]
-        if kept != lines:
-            keys.write_text("".join(kept), encoding="utf-8")
+        # gnt-node add puts the node's key and its address there before the job that adds the node comes that far, and
+        # a job that fails leaves them (lib/client/gnt_node.py, _SetupSSH; LUNodeAdd.Exec); verify would complain.
+        name = node.site.name
+        _drop_lines(master.site.root / "var/lib/ganeti/ganeti_pub_keys", lambda words: words[:1] == [name])
+        _drop_lines(master.site.root / "etc/hosts", lambda words: words[1:2] == [name])
 
     def start_optional(self, node: BootNode) -> None:
         """Start what Ganeti's init scripts would start on a node: neither init nor add does it."""
@@ -198,6 +198,21 @@ class Bootstrap:
                 seen=f"{error.seen}\n{boot_logs(node.site.root)}",
                 cure=_cure(error),
             ) from error
+
+
+def _drop_lines(path: Path, unwanted: Callable[[list[str]], bool]) -> None:
+    """Take the lines out of a file whose words are unwanted; nothing happens where there are none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    kept = [line for line in lines if not unwanted(line.split())]
+    if kept != lines:
+        path.write_text("".join(kept), encoding="utf-8")
+
+
+def _secondary_ip(node: BootNode) -> list[str]:
+    return [f"--secondary-ip={node.site.secondary_ip}"] if node.site.secondary_ip else []
 
 
 def _cure(error: CommandFailed) -> str:

@@ -100,6 +100,8 @@ def make_node_root(
     defaults = (f"{name.upper()}_ARGS='{shlex.join(daemon_arguments(name, node.ip))}'" for name in _DEFAULTS)
     (root / "etc/default/ganeti").write_text("\n".join(defaults) + "\n", encoding="utf-8")
     (root / "etc/ganeti/file-storage-paths").write_text(_FILE_STORAGE_PATHS, encoding="utf-8")
+    (root / "etc/hosts").write_text("127.0.0.1\tlocalhost\n", encoding="utf-8")
+    (root / "etc/vcluster-addresses").write_text("\n".join(node.addresses) + "\n", encoding="utf-8")
     (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
     if report:
         (root / "etc/vcluster-node.json").write_text(json.dumps(dict(report)), encoding="utf-8")

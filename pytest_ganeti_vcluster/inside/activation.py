@@ -21,7 +21,7 @@ _JOB_PROGRAM = "/ganeti/jqueue/exec.py"
 WITHOUT = "VCLUSTER_WITHOUT"
 
 #: As root, nothing may run without these.
-_INDISPENSABLE = frozenset({"power-cycle", "xen-power-cycle"})
+_INDISPENSABLE = frozenset({"own-hosts-file", "power-cycle", "xen-power-cycle"})
 
 
 def wanted() -> list[adapting.Adaptation]:

@@ -10,6 +10,12 @@ STORAGE_PREFIX = "/srv/ganeti/"
 #: ... except this one, which all nodes share, as over NFS.
 SHARED_PREFIX = "/srv/ganeti/shared-file-storage/"
 
+#: Is in the root folder of a node that is switched off.
+OFF = "powered-off"
+
+#: Below a node root: the addresses that a node has from the start, and the master IP where it is up.
+_ADDRESS_FILES = ("etc/vcluster-addresses", "var/run/vcluster-master-ip")
+
 
 class Place:
     """The virtual node that this process belongs to; made from the environment by `Place.current()`."""
@@ -60,15 +66,17 @@ class Place:
             return self.stand_in
         return self.addresses().get(self.node_name, otherwise)
 
-    def master_addresses(self) -> set[str]:
-        """Return the master IP addresses that are up, on whichever node holds them."""
-        held = set()
-        for name in self.addresses():
-            try:
-                with open(
-                    os.path.join(self.cluster_root, name, "var/run/vcluster-master-ip"), encoding="utf-8"
-                ) as stream:
-                    held.update(stream.read().split())
-            except OSError:
+    def held_addresses(self, node: str | None = None) -> set[str]:
+        """Return the addresses that a node has, any that is on without: its own, and the master IP while it is up."""
+        held: set[str] = set()
+        for name, address in self.addresses().items():
+            if node not in (None, name) or os.path.exists(os.path.join(self.cluster_root, name, OFF)):
                 continue
+            held.add(address)
+            for path in _ADDRESS_FILES:
+                try:
+                    with open(os.path.join(self.cluster_root, name, path), encoding="utf-8") as stream:
+                        held.update(stream.read().split())
+                except OSError:
+                    continue
         return held

@@ -48,6 +48,7 @@ def pool() -> IPv4Network:
 @pytest.mark.parametrize(("nodes", "blocks"), [(0, 1), (1, 1), (112, 1), (113, 2), (224, 2), (225, 3)])
 def test_blocks_for(nodes: int, blocks: int) -> None:
     assert blocks_for(nodes) == blocks
+    assert blocks_for(nodes, secondary_ips=True) == 2 * blocks
 
 
 def test_every_address_has_one_use() -> None:
@@ -70,6 +71,18 @@ def test_every_address_has_one_use() -> None:
         "127.64.255.250",
         "127.65.0.123",
     )
+
+
+def test_secondary_addresses_are_the_second_half_of_the_blocks() -> None:
+    blocks = run_of_blocks(IPv4Network("127.64.0.0/10"), 0, 2)
+    assert AddressPlan(blocks).secondary_ip(1) == ""
+    plan = AddressPlan(blocks, secondary_ips=True)
+    assert plan.nodes == 112
+    assert (plan.node_ip(1), plan.secondary_ip(1)) == ("127.64.0.11", "127.64.1.11")
+    assert plan.secondary_ip(112) == "127.64.1.122"
+    for number in (0, 113):
+        with pytest.raises(SpecError, match=f"no address for node {number}: .* has 112"):
+            plan.secondary_ip(number)
 
 
 @pytest.mark.parametrize("number", [0, -1, 113])

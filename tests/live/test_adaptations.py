@@ -100,6 +100,17 @@ def test_truthful_ping(home: VirtualCluster, look: Look) -> None:
     assert plain == [True, True, True]
 
 
+def test_truthful_own(home: VirtualCluster, look: Look) -> None:
+    spare = home.parts.site.lease.spare_ips[0]
+    adapted, plain = look(f"""
+        from ganeti import netutils
+        addresses = {[spare, home.master.ip, home.ip, home.nodes[1].ip, "192.0.2.1"]!r}
+        tell([netutils.IPAddress.Own(address) for address in addresses])
+    """)
+    assert adapted == [False, True, True, False, False]
+    assert plain == [True, True, True, True, False]
+
+
 def test_closed_names(look: Look) -> None:
     adapted, plain = look("""
         import socket
@@ -281,6 +292,15 @@ def test_ssh_host_keys(home: VirtualCluster, look: Look) -> None:
     assert all(Path(path).is_file() for path in adapted)
 
 
+def test_own_hosts_file(home: VirtualCluster, look: Look) -> None:
+    adapted, plain = look("""
+        from ganeti import pathutils, vcluster
+        tell([pathutils.ETC_HOSTS, vcluster.MakeVirtualPath(pathutils.ETC_HOSTS)])
+    """)
+    assert adapted == [str(home.master.path("/etc/hosts")), "/###-VIRTUAL-PATH-###,/etc/hosts"]
+    assert plain == ["/etc/hosts", "/etc/hosts"]
+
+
 def test_optional_daemons(look: Look) -> None:
     adapted, plain = look("""
         from ganeti import constants
@@ -422,11 +442,11 @@ def test_wrong_name_is_told(home: VirtualCluster) -> None:
     assert "there is no adaptation nonsense" in result.stderr
 
 
-def test_root_never_does_without_the_power_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_never_does_without_what_keeps_the_machine_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(activation.WITHOUT, "no-console,power-cycle")
     assert not {"no-console", "power-cycle"} & {one.name for one in activation.wanted()}
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    with pytest.raises(ValueError, match="root must not leave out power-cycle"):
+    with pytest.raises(ValueError, match="root must not leave out own-hosts-file, power-cycle, xen-power-cycle"):
         activation.wanted()
 
 

@@ -52,6 +52,7 @@ def test_equal_requests_are_equal_and_hash_alike() -> None:
         ({"name": "a.b"}, "name='a.b'"),
         ({"init_options": "--x"}, "init_options='--x'"),
         ({"needs": [1]}, "needs=[1]"),
+        ({"secondary_ips": 1}, "secondary_ips=1"),
     ],
 )
 def test_what_cannot_be_is_named_with_what_can(keywords: dict[str, Any], named: str) -> None:

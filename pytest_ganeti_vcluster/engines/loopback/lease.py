@@ -55,6 +55,7 @@ class Lease(AddressPlan):
         pool: IPv4Network,
         blocks: int = 1,
         *,
+        secondary_ips: bool = False,
         lock_folder: Path,
         probe_ports: Sequence[Port] = CLUSTER_PORTS,
     ) -> Lease:
@@ -75,7 +76,8 @@ class Lease(AddressPlan):
         start = secrets.randbelow(runs)
         with _choosing(lock_folder):
             for index in range(runs):
-                lease = cls(run_of_blocks(pool, (start + index) % runs, blocks), keeper)
+                places = run_of_blocks(pool, (start + index) % runs, blocks)
+                lease = cls(places, keeper, secondary_ips=secondary_ips)
                 if any(block.overlaps(RESERVED) for block in lease.blocks):
                     continue
                 if not lease._claim():

@@ -2,7 +2,7 @@
 
 A block is a /24. Its .0 carries the claim, .1 is the cluster's IP, .2 to .9 are spare (a second cluster IP,
 for a rename), .11 to .122 are nodes, .123 to .250 instances. Further blocks of a lease go on with nodes and
-instances in the same places.
+instances in the same places. Where nodes have secondary addresses, the second half of the blocks is for those.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ _FIRST_NODE = 11
 _FIRST_INSTANCE = 123
 
 
-def blocks_for(nodes: int) -> int:
+def blocks_for(nodes: int, *, secondary_ips: bool = False) -> int:
     """How many blocks a cluster of so many nodes needs."""
-    return max(1, -(-nodes // NODES_PER_BLOCK))
+    return max(1, -(-nodes // NODES_PER_BLOCK)) * (2 if secondary_ips else 1)
 
 
 @attrs.frozen
 class AddressPlan:
-    """The addresses in a run of consecutive blocks."""
+    """The addresses in a run of consecutive blocks; with `secondary_ips` two for each node."""
 
     blocks: tuple[IPv4Network, ...]
+    secondary_ips: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def cluster_ip(self) -> str:
@@ -50,7 +51,7 @@ class AddressPlan:
     @property
     def nodes(self) -> int:
         """How many nodes fit."""
-        return len(self.blocks) * NODES_PER_BLOCK
+        return len(self.blocks) * NODES_PER_BLOCK // (2 if self.secondary_ips else 1)
 
     @property
     def instances(self) -> int:
@@ -59,14 +60,21 @@ class AddressPlan:
 
     def node_ip(self, number: int) -> str:
         """The address of a node, counted from 1. Raises `SpecError` when the lease has none for it."""
-        return self._place("node", number, NODES_PER_BLOCK, _FIRST_NODE)
+        return self._place("node", number, self.nodes, NODES_PER_BLOCK, _FIRST_NODE)
+
+    def secondary_ip(self, number: int) -> str:
+        """The secondary address of a node, counted from 1; empty where nodes have none. Raises as `node_ip`."""
+        if not self.secondary_ips:
+            return ""
+        self.node_ip(number)
+        last = len(self.blocks) * NODES_PER_BLOCK
+        return self._place("node", number + self.nodes, last, NODES_PER_BLOCK, _FIRST_NODE)
 
     def instance_ip(self, number: int) -> str:
         """The address of an instance, counted from 1. Raises `SpecError` when the lease has none for it."""
-        return self._place("instance", number, INSTANCES_PER_BLOCK, _FIRST_INSTANCE)
+        return self._place("instance", number, self.instances, INSTANCES_PER_BLOCK, _FIRST_INSTANCE)
 
-    def _place(self, what: str, number: int, per_block: int, first: int) -> str:
-        most = per_block * len(self.blocks)
+    def _place(self, what: str, number: int, most: int, per_block: int, first: int) -> str:
         if not 1 <= number <= most:
             raise SpecError(
                 f"no address for {what} {number}: {self} has {most} for {what}s, counted from 1",

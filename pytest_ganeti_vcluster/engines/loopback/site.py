@@ -130,7 +130,8 @@ class LoopbackSite:
 
     def site_of(self, name: str, index: int) -> NodeSite:
         """Return the site of a node by its name and number, and change nothing."""
-        return NodeSite(name, index, str(self._lease.node_ip(index)), self._root / name)
+        plan = self._lease
+        return NodeSite(name, index, plan.node_ip(index), self._root / name, plan.secondary_ip(index))
 
     def forget(self, name: str) -> None:
         """Take a name back, and with a node's name its logins."""

@@ -35,6 +35,12 @@ def _ssh_host_keys(module: Any, place: Place) -> None:
     }
 
 
+def _own_hosts_file(module: Any, place: Place) -> None:
+    module.V_CLUSTER_ETC_HOSTS = place.below_node_root("/etc/hosts")
+    # What is not on this list is a path below the node root, here and on its way to other nodes (lib/vcluster.py).
+    module.V_CLUSTER_VPATH_WHITELIST = frozenset()
+
+
 def _optional_daemons(module: Any, place: Place) -> None:
     module.ENABLE_MOND = "ganeti-mond" in place.settings["daemons"]
 
@@ -68,6 +74,14 @@ ADAPTATIONS = (
         what="The host keys of ssh are those in the node's /etc/ssh.",
         why="The machine's own keys are not to be read by users, and never to be replaced.",
         apply=_ssh_host_keys,
+    ),
+    Adaptation(
+        name="own-hosts-file",
+        module="ganeti._constants",
+        targets=("V_CLUSTER_ETC_HOSTS", "V_CLUSTER_VPATH_WHITELIST"),
+        what="The hosts file that Ganeti keeps up to date is the node's /etc/hosts.",
+        why="Upstream's virtual clusters write the machine's own, which only root may, and nobody should.",
+        apply=_own_hosts_file,
     ),
     Adaptation(
         name="optional-daemons",
