@@ -27,6 +27,7 @@ import click
 import differences
 from docutils import nodes
 from qa_tables import qa_table
+from rows import rows_of
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
@@ -254,6 +255,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         ("differences", differences_of, 1),
         ("room", room, 1),
         ("qa", qa_table, 1),
+        ("rows", rows_of, 1),
     ):
         app.add_directive(f"vcluster-{name}", _directive(function, arguments))
     app.connect("autodoc-process-docstring", _columns)

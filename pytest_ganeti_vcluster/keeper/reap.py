@@ -59,12 +59,12 @@ def reap_stale(base: Path) -> list[Reaped]:
     Roots of living keepers, and roots that somebody is just making, are left alone. Any number of processes
     may reap at once.
     """
-    return [reaped for root in _folders(base) if (reaped := _reap(root)) is not None]
+    return [reaped for root in roots(base) if (reaped := _reap(root)) is not None]
 
 
 def kept_roots(base: Path) -> list[Path]:
     """Roots below `base` that were left on purpose: their keeper was told to, and has ended in order."""
-    return [root for root in _folders(base) if is_kept(root)]
+    return [root for root in roots(base) if is_kept(root)]
 
 
 def remove_kept(base: Path) -> list[Path]:
@@ -84,7 +84,8 @@ def is_kept(root: Path) -> bool:
     return record is not None and record.ended
 
 
-def _folders(base: Path) -> list[Path]:
+def roots(base: Path) -> list[Path]:
+    """Return the folders below `base`, each of which may be a root."""
     try:
         return sorted(entry for entry in base.iterdir() if entry.is_dir() and not entry.is_symlink())
     except FileNotFoundError:

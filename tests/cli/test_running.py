@@ -1,0 +1,140 @@
+"""Clusters that are started, used and taken down from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.running import running_clusters
+from pytest_ganeti_vcluster.keeper.client import Keeper
+from pytest_ganeti_vcluster.keeper.leftovers import find_leftovers
+
+_TIMEOUT = 300.0
+
+
+def _run(base: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from pytest_ganeti_vcluster.cli import main; sys.exit(main())"
+    return subprocess.run(
+        [sys.executable, "-c", program, name, "--root", str(base), *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=_TIMEOUT,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def base() -> Iterator[Path]:
+    """A folder with one cluster in it, called dev."""
+    with tempfile.TemporaryDirectory(prefix="gvu-", dir="/tmp") as folder:
+        base = Path(folder)
+        try:
+            up = _run(base, "up", "--nodes", "2")
+            assert up.returncode == 0, up.stderr
+            assert "dev: Ganeti " in up.stdout
+            yield base
+        finally:
+            for one in running_clusters(base):
+                Keeper.connect(one.root).stop()
+
+
+def _listed(base: Path) -> list[dict[str, object]]:
+    listed = _run(base, "list", "--json")
+    assert listed.returncode == 0, listed.stderr
+    found: list[dict[str, object]] = json.loads(listed.stdout)
+    return found
+
+
+def test_it_stays_and_is_listed(base: Path) -> None:
+    (one,) = _listed(base)
+    assert (one["name"], one["nodes"], one["stays"]) == ("dev", 2, True)
+    table = _run(base, "list").stdout.splitlines()
+    assert table[0].split() == ["name", "nodes", "Ganeti", "runs", "for", "until", "folder"]
+    assert table[1].split()[:2] == ["dev", "2"]
+
+
+def test_a_command_runs_on_the_master_or_on_a_node(base: Path) -> None:
+    nodes = _run(base, "exec", "dev", "gnt-node", "list", "--no-headers", "-o", "name,role")
+    assert nodes.stdout.split() == ["node1.vc", "M", "node2.vc", "C"]
+    assert nodes.returncode == 0
+    assert _run(base, "exec", "dev", "hostname").stdout == "node1.vc\n"
+    for node in ("node2", "node2.vc"):
+        assert _run(base, "exec", "--node", node, "dev", "hostname").stdout == "node2.vc\n"
+    # By its folder, too.
+    (one,) = _listed(base)
+    assert _run(base, "exec", Path(str(one["root"])).name, "hostname").stdout == "node1.vc\n"
+
+
+def test_the_status_of_the_command_is_ours(base: Path) -> None:
+    assert _run(base, "exec", "dev", "sh", "-c", "exit 7").returncode == 7
+    wrong = _run(base, "exec", "dev", "gnt-node", "remove", "node9.vc")
+    assert wrong.returncode == 1
+    assert "node9.vc" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("up",), ["a cluster called 'dev' runs already", "ganeti-vcluster down dev"]),
+        (("up", "--name", "Not.A.Name"), ["host name of small letters"]),
+        (("up", "--name", "other", "--disk-templates", "drbd"), ["drbd"]),
+        (("exec", "other", "true"), ["no cluster 'other' runs", "running: dev ("]),
+        (("exec", "--node", "node7", "dev", "true"), ["dev has no node 'node7'", "node1.vc, node2.vc"]),
+        (("exec", "dev"), ["COMMAND..."]),
+        (("down",), ["--all"]),
+        (("down", "dev", "--all"), ["--all"]),
+        (("down", "dev", "other"), ["no cluster 'other' runs"]),
+    ],
+)
+def test_what_cannot_be_is_told_and_changes_nothing(
+    base: Path, arguments: tuple[str, ...], told: list[str]
+) -> None:
+    before = [one.root for one in running_clusters(base)]
+    done = _run(base, *arguments)
+    assert done.returncode == 2
+    for text in told:
+        assert text in done.stderr
+    assert [one.root for one in running_clusters(base)] == before
+    assert [entry for entry in base.iterdir() if entry.is_dir()] == before
+
+
+def test_down_leaves_nothing(base: Path) -> None:
+    (one,) = running_clusters(base)
+    record = Keeper.connect(one.root)
+    token = record.record.token
+    known = [record.identity, *(process.identity for process in record.processes())]
+    record.close()
+    down = _run(base, "down", "dev")
+    assert (down.returncode, down.stdout) == (0, f"dev: down, {one.root} is removed\n")
+    assert not find_leftovers(one.root, token=token, known=known, claims=[])
+    assert _listed(base) == []
+    assert _run(base, "list").stdout == f"No cluster runs below {base}.\n"
+    assert _run(base, "down", "--all").returncode == 0
+
+
+def test_two_of_a_name_are_told_apart_by_their_folders(base: Path) -> None:
+    # Only a test run's, which all have the same name, or a copy of a home directory, can bring this about.
+    assert _run(base, "up", "--name", "first", "--nodes", "1").returncode == 0
+    assert _run(base, "up", "--name", "second", "--nodes", "1").returncode == 0
+    first, second = running_clusters(base)
+    with attach_cluster(second.root) as handle:
+        assert handle.name == "second.vc"
+    text = (second.root / "cluster.json").read_text(encoding="utf-8")
+    (second.root / "cluster.json").write_text(
+        text.replace('"name": "second"', '"name": "first"'), encoding="utf-8"
+    )
+    asked = _run(base, "exec", "first", "true")
+    assert asked.returncode == 2
+    assert "2 clusters are called 'first'" in asked.stderr
+    assert first.root.name in asked.stderr
+    assert _run(base, "exec", second.root.name, "hostname").stdout == "node1.vc\n"
+    assert _run(base, "down", "--all").returncode == 0
+    assert running_clusters(base) == []
