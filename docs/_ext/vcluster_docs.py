@@ -8,6 +8,7 @@
 .. vcluster-commands::              the command line, as its own help tells it
 .. vcluster-differences:: engine    differences to a real cluster: engine, adaptations or verify
 .. vcluster-room:: keeper           what a package's modules say of themselves
+.. vcluster-rows:: table            what Ganeti's design asks for: as a table, or what tests have shown
 .. vcluster-qa:: off                tables about Ganeti's QA suite: off, known or adaptations
 """
 
