@@ -13,6 +13,7 @@ from typing import Callable
 import attrs
 
 from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.oob import write_oob_program
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.engines.choice import choose_engine
@@ -137,6 +138,7 @@ def laid(
                 tls_fix=settings.tls_fix,
                 fork_server=settings.fork_server,
             )
+            write_oob_program(farm.folder / "oob", root)
         with timeline.stage("keys and sshd"):
             site = LoopbackSite.create(
                 keeper=keeper,

@@ -122,6 +122,8 @@ class Membership:
 
     def _end(self, node: BootNode) -> None:
         node.shell.run(str(self._parts.farm.daemon_util), "stop-all", check=False, timeout=TIMEOUT)
+        # What else runs there, and what does where it is switched off or has crashed.
+        self._parts.site.end_processes(node.site)
 
     def _virtual_node(self, member: Member) -> VirtualNode:
         if member not in self._known:

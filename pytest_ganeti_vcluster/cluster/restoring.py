@@ -177,7 +177,8 @@ def restore(cluster: VirtualCluster, state: ClusterState) -> None:
     if any(_READ_AT_START.fullmatch(path) for path in changed):
         _end_processes(cluster, state, spare=set())
     cluster.membership.put_back(state.nodes, state.next_index)
-    nodes = [node.boot_node for node in state.nodes]
+    cluster.parts.site.follow_power()
+    nodes = [node.boot_node for node in state.nodes if node.is_on]
     master = cluster.master.boot_node
     starter = Starter(
         farm=cluster.parts.farm,

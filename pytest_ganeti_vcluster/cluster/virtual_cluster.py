@@ -129,6 +129,14 @@ class VirtualCluster:
         """Make a name, such as an instance's, known to every node, and return its address."""
         return self.parts.site.add_name(self.full_name(name))
 
+    @property
+    def oob_program(self) -> Path:
+        """A program that switches nodes off and on: the value of Ganeti's node parameter `oob_program`.
+
+        `gnt-cluster modify --node-parameters=oob_program=...` has Ganeti use it for all nodes.
+        """
+        return self.parts.farm.folder / "oob"
+
     # Ways to talk to it
 
     @property

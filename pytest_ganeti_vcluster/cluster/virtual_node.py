@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from pytest_ganeti_vcluster.cluster.power import NodePower
+from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
@@ -162,6 +164,57 @@ class VirtualNode:
     def _bridges_path(self) -> Path:
         # Read at every question (inside/adaptations/bridges.py).
         return self.path("/etc/vcluster-bridges")
+
+    # Its power
+
+    @property
+    def power(self) -> NodePower:
+        """Its switch; for the product's own use."""
+        return NodePower(self._cluster.parts, self._boot_node)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is switched on; a node that has crashed still is."""
+        return self._boot_node.site.is_on
+
+    def crash(self) -> None:
+        """End all of its processes at once, with those of its instances and its logins, and start nothing again.
+
+        The node stays switched on: files are as they were, pid files too, and one can log in. Nothing happens to one
+        that is off. `run_watcher` or `power_cycle` bring it back, and what an admin would do by hand.
+        """
+        self.power.crash()
+
+    def power_off(self) -> None:
+        """Switch it off: its processes and instances end at once, its /var/run is empty, nobody can log in.
+
+        Ganeti is not told. Commands on it fail with status 255. Nothing happens to a node that is off. Returns when
+        it is off.
+        """
+        self.power.off()
+
+    def power_on(self) -> None:
+        """Switch it on, and return when it has booted: it answers ssh, and those daemons that want to run answer.
+
+        No instance runs. A former master does not become it again if the others have another one. Nothing happens to
+        a node that is on. Raises `DaemonDied` where its noded does not come up.
+        """
+        self.power.on()
+
+    def power_cycle(self) -> None:
+        """Switch it off and on; see `power_off` and `power_on`. Raises `UserError` for a node that is off."""
+        self.power.cycle()
+
+    def run_watcher(
+        self, *options: str, check: bool = True, timeout: float | None = TIMEOUT
+    ) -> CommandResult:
+        """Run ganeti-watcher on it once, as cron does on a real node every five minutes; return when it has ended.
+
+        On any node it starts daemons that should run and do not; on the master also instances that should. It does
+        nothing while it is paused, unless `options` have "--ignore-pause". Here nothing runs it but this. Raises
+        `CommandFailed` where `check` is true and its status is not 0, or `timeout` seconds are over.
+        """
+        return self.run("ganeti-watcher", *options, check=check, timeout=timeout)
 
     @property
     def boot_node(self) -> BootNode:

@@ -32,6 +32,10 @@ class SiteTools:
     library_path: tuple[Path, ...] = ()
 
 
+#: Is in the root folder of a node that is switched off.
+OFF = "powered-off"
+
+
 @attrs.frozen
 class NodeSite:
     """A virtual node as its engine made it: full name, number (from 1), IP address and root folder.
@@ -49,6 +53,16 @@ class NodeSite:
     def addresses(self) -> list[str]:
         """All its addresses."""
         return [address for address in (self.ip, self.secondary_ip) if address]
+
+    @property
+    def off_mark(self) -> Path:
+        """A file that is there while the node is switched off."""
+        return self.root / OFF
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the node is switched on."""
+        return not self.off_mark.exists()
 
 
 class Site(Protocol):
@@ -85,6 +99,12 @@ class Site(Protocol):
 
     def environment(self, node: NodeSite) -> dict[str, str]:
         """Variables that put a process onto the node."""
+
+    def end_processes(self, node: NodeSite) -> None:
+        """End every process of the node at once, logins too."""
+
+    def follow_power(self) -> None:
+        """Have nodes that are on be reachable, and those that are off not."""
 
     def start(self, *, wait: bool = True) -> None:
         """Start what serves all nodes, such as sshd; with `wait` false, `wait_ready` waits for it."""

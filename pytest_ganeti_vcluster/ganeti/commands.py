@@ -10,11 +10,15 @@ from typing import Callable
 
 import attrs
 
+from pytest_ganeti_vcluster.engines.base import OFF
 from pytest_ganeti_vcluster.errors import CommandFailed
 from pytest_ganeti_vcluster.keeper.client import Keeper
 
 #: Status of a command that is not there, as shells give it.
 _NOT_FOUND = 127
+
+#: Status of a command on a node that cannot be reached, as ssh gives it.
+_NOT_REACHED = 255
 
 
 @attrs.frozen
@@ -73,12 +77,13 @@ class NodeShell:
 
         `stdin` is its input (none without), `timeout` in seconds (none without), `env` adds variables; `watch`
         is called again and again meanwhile, and what it raises ends the command. Raises `CommandFailed` where
-        `check` is true and the status is not 0 (127: there is no such command) or the time is over.
+        `check` is true and the status is not 0 (127: there is no such command; 255: the node is switched off) or the
+        time is over.
         """
         environment = {**self.environment, **(env or {})}
-        if "/" not in argv[0] and shutil.which(argv[0], path=environment.get("PATH")) is None:
-            absent = CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
-            return absent.check() if check else absent
+        refused = self._refused(argv, environment)
+        if refused is not None:
+            return refused.check() if check else refused
         outcome = self.keeper.run(
             list(argv),
             env=environment,
@@ -97,3 +102,11 @@ class NodeShell:
             timed_out=outcome.timed_out,
         )
         return result.check() if check else result
+
+    def _refused(self, argv: tuple[str, ...], environment: Mapping[str, str]) -> CommandResult | None:
+        """Return what comes of a command that cannot even be started; None where it can."""
+        if (self.root / OFF).exists():
+            return CommandResult(argv, self.name, _NOT_REACHED, "", f"{self.name} is switched off", 0.0)
+        if "/" not in argv[0] and shutil.which(argv[0], path=environment.get("PATH")) is None:
+            return CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
+        return None

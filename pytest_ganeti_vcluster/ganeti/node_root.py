@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,6 @@ _FOLDERS = (
     "var/lock",
     "var/lib/ganeti/rapi",
     "var/log/ganeti",
-    "var/run/ganeti",
     "srv/ganeti/os",
     "srv/ganeti/extstorage",
     "srv/ganeti/iallocators",
@@ -34,6 +34,15 @@ _FOLDERS = (
     "root/.ssh",
     "tmp",
 )
+
+#: What a machine forgets when it is switched off.
+VOLATILE = ("var/run", "var/lock")
+
+#: The instances that run (lib/hypervisor/hv_fake.py).
+RUNNING_INSTANCES = "var/run/ganeti/fake-hypervisor"
+
+#: What the kernel of a node of its own would tell in /proc/sys/kernel/random/boot_id.
+BOOT_ID = "var/run/vcluster-boot-id"
 
 # The same variables as Debian's /etc/default/ganeti knows.
 _DEFAULTS = ("noded", "confd", "rapi", "mond", "metad")
@@ -53,6 +62,7 @@ exec "$@"
 # sshd runs this for every login; what the caller asked for stands in SSH_ORIGINAL_COMMAND.
 _SSH_COMMAND = """\
 #!/bin/bash
+[ ! -e {off} ] || exit 255
 cd {home}
 if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
   exec {command} /bin/bash -c "$SSH_ORIGINAL_COMMAND"
@@ -92,16 +102,14 @@ def make_node_root(
     root.mkdir(mode=0o700)
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True)
-    # The first query would make it (lib/hypervisor/hv_fake.py), and a test that only looks is to change nothing.
-    state = root / "var/run/ganeti/fake-hypervisor"
-    state.mkdir()
-    state.chmod(0o775)
     (root / "etc/passwd").write_text(passwd, encoding="utf-8")
     defaults = (f"{name.upper()}_ARGS='{shlex.join(daemon_arguments(name, node.ip))}'" for name in _DEFAULTS)
     (root / "etc/default/ganeti").write_text("\n".join(defaults) + "\n", encoding="utf-8")
     (root / "etc/ganeti/file-storage-paths").write_text(_FILE_STORAGE_PATHS, encoding="utf-8")
     (root / "etc/hosts").write_text("127.0.0.1\tlocalhost\n", encoding="utf-8")
     (root / "etc/vcluster-addresses").write_text("\n".join(node.addresses) + "\n", encoding="utf-8")
+    make_volatile(root)
+    (root / BOOT_ID).write_text(f"{uuid.uuid4()}\n", encoding="ascii")
     (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
     if report:
         (root / "etc/vcluster-node.json").write_text(json.dumps(dict(report)), encoding="utf-8")
@@ -115,6 +123,16 @@ def make_node_root(
     # Ganeti's processes are told where it is (inside/place.py); this is for people and tests.
     (root / "srv/ganeti/shared-file-storage").symlink_to(shared)
     _write_scripts(node, environment)
+
+
+def make_volatile(root: Path) -> None:
+    """Make the folders that are there when a node has booted, before Ganeti starts."""
+    for folder in VOLATILE:
+        (root / folder).mkdir(exist_ok=True)
+    state = root / RUNNING_INSTANCES
+    # The first query would make it, and a test that only looks is to change nothing.
+    state.mkdir(parents=True, exist_ok=True)
+    state.chmod(0o775)
 
 
 def _set_up_ssh(root: Path, host_key: Path, admin_key: Path, ssh_port: int) -> None:
@@ -141,7 +159,11 @@ def _write_scripts(node: NodeSite, environment: Mapping[str, str]) -> None:
     command.write_text(_COMMAND.format(name=node.name, exports=exports), encoding="utf-8")
     ssh_command = node.root / "ssh-command"
     ssh_command.write_text(
-        _SSH_COMMAND.format(home=shlex.quote(str(node.root / "root")), command=shlex.quote(str(command))),
+        _SSH_COMMAND.format(
+            off=shlex.quote(str(node.off_mark)),
+            home=shlex.quote(str(node.root / "root")),
+            command=shlex.quote(str(command)),
+        ),
         encoding="utf-8",
     )
     for script in (command, ssh_command):

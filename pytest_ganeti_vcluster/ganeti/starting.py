@@ -38,6 +38,8 @@ class Starter:
     def start_missing(self, nodes: Sequence[BootNode], master: BootNode) -> list[str]:
         """Start every daemon that should run and does not, and wait until all answer; name those started.
 
+        The master need not be one of the nodes, where it is switched off.
+
         Raises `BootFailed` (`DaemonDied` with the end of its log).
         """
         anywhere = [
@@ -46,7 +48,9 @@ class Starter:
             for name in ("noded", *self.optional, *(("rapi",) if node is master else ()))
         ]
         missing = [(node, name) for node, name in anywhere if not _runs(node, name)]
-        of_master = [(master, name) for name in ("wconfd", "luxid") if not _runs(master, name)]
+        of_master = [
+            (master, name) for name in ("wconfd", "luxid") if master in nodes and not _runs(master, name)
+        ]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             # luxid asks the master's noded for the master IP as soon as it runs (src/Ganeti/Query/Server.hs).
             list(threads.map(lambda one: self._start(one[0], one[1]), missing))
@@ -59,7 +63,7 @@ class Starter:
     def check(self, nodes: Sequence[BootNode], master: BootNode) -> None:
         """Ask every noded, and the master's daemons; raises `DaemonDied` for one that does not answer."""
         asked = [(node, "noded") for node in nodes]
-        asked += [(master, name) for name in ("wconfd", "luxid", "rapi")]
+        asked += [(master, name) for name in ("wconfd", "luxid", "rapi") if master in nodes]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(lambda one: self._wait(one[0], one[1], master), asked))
 

@@ -346,19 +346,22 @@ def test_no_sysrq(look: Look) -> None:
 
 
 def test_power_cycle(home: VirtualCluster, look: Look) -> None:
-    # Ganeti's own is looked at, never called.
+    # Looked at, never called; tests/rows/test_power.py shows what ours does.
     adapted, plain = look("""
-        from ganeti.hypervisor import hv_base, hv_fake
-        where = hv_base.BaseHypervisor.LinuxPowercycle.__func__.__code__.co_filename
-        if not where.startswith(os.environ["VCLUSTER_SHARE"]):
-            hv_fake.FakeHypervisor.PowercycleNode()
-        tell(where)
+        from ganeti.hypervisor import hv_base
+        tell(hv_base.BaseHypervisor.LinuxPowercycle.__func__.__code__.co_filename)
     """)
     assert Path(adapted).name == "power.py"
     assert Path(plain) == home.ganeti.share / "ganeti/hypervisor/hv_base.py"
-    record = home.master.path("/var/run/vcluster-power-cycle")
-    assert len(record.read_text(encoding="ascii").splitlines()) == 1
-    record.unlink()
+
+
+def test_boot_id(home: VirtualCluster, look: Look) -> None:
+    adapted, plain = look("""
+        from ganeti import backend
+        tell(backend.GetNodeInfo([], [])[0])
+    """)
+    assert adapted == home.master.path("/var/run/vcluster-boot-id").read_text(encoding="ascii").strip()
+    assert plain == Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def test_xen_power_cycle(look: Look) -> None:
@@ -446,7 +449,9 @@ def test_root_never_does_without_what_keeps_the_machine_safe(monkeypatch: pytest
     monkeypatch.setenv(activation.WITHOUT, "no-console,power-cycle")
     assert not {"no-console", "power-cycle"} & {one.name for one in activation.wanted()}
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    with pytest.raises(ValueError, match="root must not leave out own-hosts-file, power-cycle, xen-power-cycle"):
+    with pytest.raises(
+        ValueError, match="root must not leave out own-hosts-file, power-cycle, xen-power-cycle"
+    ):
         activation.wanted()
 
 

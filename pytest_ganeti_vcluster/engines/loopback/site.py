@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_ganeti_vcluster.engines.base import NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.base import OFF, NodeSite, SiteTools
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
+from pytest_ganeti_vcluster.engines.loopback.node_processes import NodeProcesses
 from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 
@@ -164,6 +165,24 @@ class LoopbackSite:
             self._ssh.detach(address)
         for address, name in now.items():
             self._ssh.attach(address, self._root / name)
+
+    def end_processes(self, node: NodeSite) -> None:
+        """End every process of the node at once, logins too. Raises `KeeperError` for one that cannot be ended."""
+        NodeProcesses(self._keeper, node, self._ssh.command(node.ip)).end()
+
+    def follow_power(self) -> None:
+        """Have nodes that are on be reachable by ssh, and those that are off not. Raises `DaemonDied`."""
+        off = set()
+        for name, address in self._hosts.nodes().items():
+            root = self._root / name
+            if (root / OFF).exists():
+                self._ssh.detach(address)
+                off.add(address)
+            else:
+                self._ssh.attach(address, root)
+        for number in self._ssh.numbers():
+            addresses = [str(self._lease.node_ip(one)) for one in sshd.served_by(number)]
+            self._ssh.listen(number, {address: address not in off for address in addresses})
 
     def environment(self, node: NodeSite) -> dict[str, str]:
         """Variables that put a process onto the node."""

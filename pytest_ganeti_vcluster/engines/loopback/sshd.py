@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import socket
+import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -29,6 +31,11 @@ ADDRESSES_PER_SSHD = 16
 
 #: Seconds between two looks at an sshd that is coming up.
 _PAUSE = 0.01
+#: Seconds in which an sshd that is told to read its configuration anew has done so.
+_RELOADING = 0.5
+
+#: State of a socket that listens (include/net/tcp_states.h).
+_LISTEN = "0A"
 
 _GLOBAL = """\
 Port {port}
@@ -62,8 +69,13 @@ Match LocalAddress {address}
 def serving(index: int) -> tuple[int, range]:
     """Return which sshd serves node number `index` (from 1), and the numbers of all nodes that it serves."""
     number = (index - 1) // ADDRESSES_PER_SSHD
+    return number, served_by(number)
+
+
+def served_by(number: int) -> range:
+    """Return the numbers of all nodes that an sshd serves."""
     first = number * ADDRESSES_PER_SSHD + 1
-    return number, range(first, first + ADDRESSES_PER_SSHD)
+    return range(first, first + ADDRESSES_PER_SSHD)
 
 
 class SshServers:
@@ -113,6 +125,10 @@ class SshServers:
         link.unlink(missing_ok=True)
         link.symlink_to(root)
 
+    def command(self, address: str) -> str:
+        """Return the path of what every login to `address` runs."""
+        return str(self.by_address / address / "ssh-command")
+
     def detach(self, address: str) -> None:
         """Refuse logins to `address` from now on."""
         (self.by_address / address).unlink(missing_ok=True)
@@ -123,6 +139,36 @@ class SshServers:
             return {link.name for link in self.by_address.iterdir()}
         except FileNotFoundError:
             return set()
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of those that were started."""
+        return [int(path.suffixes[0][1:]) for path in self._folder.glob("sshd.*.json")]
+
+    def listen(self, number: int, addresses: Mapping[str, bool], *, timeout: float = 20.0) -> None:
+        """Have sshd number `number`, which serves `addresses`, listen on those that are true, and on no others.
+
+        It reads its configuration anew, which ends no login; for some milliseconds no address of it is listened on.
+        On none at all cannot be: then everything stays as it is. Raises `DaemonDied`.
+        """
+        listening = {address for address, wanted in addresses.items() if wanted}
+        with locked(self._folder / "sshd.lock"):
+            identity = self._running(number)
+            text = self._text(list(addresses), listening)
+            if not listening or identity is None or text == self._config(number).read_text(encoding="utf-8"):
+                return
+            replace_text(self._config(number), text)
+            deadline = time.monotonic() + timeout
+            while _listening(addresses) != listening:
+                # It takes no notice of a signal that comes while it begins anew.
+                if not identity.signal(signal.SIGHUP) or time.monotonic() > deadline:
+                    raise DaemonDied(
+                        "sshd for the nodes has ended, or does not listen where it should",
+                        seen=self._log(number).read_text(errors="replace")[-2000:],
+                        cure="close the cluster and take a new one",
+                    )
+                settled = time.monotonic() + _RELOADING
+                while _listening(addresses) != listening and time.monotonic() < settled:
+                    time.sleep(_PAUSE)
 
     def ensure(
         self, number: int, addresses: Sequence[str], *, wait: bool = True, timeout: float = 20.0
@@ -157,18 +203,8 @@ class SshServers:
         return identity if identity.is_alive() else None
 
     def _start(self, number: int, addresses: Sequence[str]) -> ProcessIdentity:
-        config = self._folder / f"sshd_config.{number}"
-        config.write_text(
-            _GLOBAL.format(
-                port=PORT,
-                listen="\n".join(f"ListenAddress {address}" for address in addresses),
-                host_key=self.host_key,
-                sftp_server=self._tools.sftp_server,
-                helpers="\n".join(self._tools.sshd_helpers),
-            )
-            + "".join(_MATCH.format(address=address, by_address=self.by_address) for address in addresses),
-            encoding="utf-8",
-        )
+        config = self._config(number)
+        config.write_text(self._text(addresses, set(addresses)), encoding="utf-8")
         log = self._log(number)
         child = self._keeper.spawn(
             [str(self._tools.sshd), "-D", "-e", "-f", str(config)],
@@ -179,6 +215,19 @@ class SshServers:
         )
         replace_text(self._record(number), json.dumps(child.identity.to_json()))
         return child.identity
+
+    def _text(self, addresses: Sequence[str], listening: set[str]) -> str:
+        """Text of the configuration of the sshd that serves `addresses`."""
+        return _GLOBAL.format(
+            port=PORT,
+            listen="\n".join(f"ListenAddress {address}" for address in addresses if address in listening),
+            host_key=self.host_key,
+            sftp_server=self._tools.sftp_server,
+            helpers="\n".join(self._tools.sshd_helpers),
+        ) + "".join(_MATCH.format(address=address, by_address=self.by_address) for address in addresses)
+
+    def _config(self, number: int) -> Path:
+        return self._folder / f"sshd_config.{number}"
 
     def _record(self, number: int) -> Path:
         return self._folder / f"sshd.{number}.json"
@@ -207,6 +256,18 @@ class _Server:
                     cure="run `ganeti-vcluster doctor`",
                 )
             time.sleep(_PAUSE)
+
+
+def _listening(addresses: Iterable[str]) -> set[str]:
+    """Tell on which of the addresses somebody listens for ssh, and disturb nobody (proc(5), /proc/net/tcp)."""
+    words = {f"{_as_word(address)}:{PORT:04X}": address for address in addresses}
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    found = (line.split() for line in lines)
+    return {words[fields[1]] for fields in found if fields[3] == _LISTEN and fields[1] in words}
+
+
+def _as_word(address: str) -> str:
+    return f"{struct.unpack('=I', socket.inet_aton(address))[0]:08X}"
 
 
 def _answers(address: str) -> bool:

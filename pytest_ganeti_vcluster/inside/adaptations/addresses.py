@@ -131,8 +131,8 @@ ADAPTATIONS = (
         name="truthful-ping",
         module="ganeti.netutils",
         targets=("TcpPing", "IPAddress.IsValid"),
-        what="An address that refuses connections is alive only if a node, the master role or an instance that runs"
-        " holds it. Others than loopback addresses are not tried, and are never alive.",
+        what="An address that refuses connections is alive only if a node that is on, the master role or an instance"
+        " that runs holds it. Others than loopback addresses are not tried, and are never alive.",
         why="Every address in 127.0.0.0/8 refuses connections, which Ganeti takes for a sign of life"
         ' ("Cluster IP already active"); and a test must not ask the machine\'s network.',
         apply=_truthful_ping,
