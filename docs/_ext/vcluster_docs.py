@@ -51,6 +51,7 @@ _HANDLE = {
     "VirtualNode",
     "VirtualInstance",
     "NodeDaemon",
+    "Scripts",
     "CommandResult",
     "RapiAccess",
     "Job",

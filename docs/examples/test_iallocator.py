@@ -13,8 +13,6 @@ print(json.dumps({"success": True, "info": "the last one", "result": [nodes[-1]]
 
 @pytest.mark.vcluster(nodes=3)
 def test_allocator_is_asked(vcluster):
-    allocator = vcluster.master.path("/srv/ganeti/iallocators/last-node")
-    allocator.write_text(LAST_NODE)
-    allocator.chmod(0o755)
+    vcluster.scripts.add_iallocator("last-node", LAST_NODE)
     web = vcluster.add_instance("web", iallocator="last-node")
     assert web.primary.name == "node3.vc"

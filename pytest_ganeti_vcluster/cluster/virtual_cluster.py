@@ -16,6 +16,7 @@ from pytest_ganeti_vcluster.clients.rapi import RapiClient
 from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode, instance_names
 from pytest_ganeti_vcluster.cluster.membership import Membership
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
+from pytest_ganeti_vcluster.cluster.scripts import Scripts
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
@@ -198,6 +199,11 @@ class VirtualCluster:
                 )
             with contextlib.suppress(JobFailed, JobTimeout):
                 Job(busy[0], lambda: self.luxi).wait(left)
+
+    @property
+    def scripts(self) -> Scripts:
+        """Puts hooks, OS definitions, iallocators and restricted commands onto its nodes."""
+        return Scripts(self)
 
     # Nodes and instances
 

@@ -164,7 +164,7 @@ class VirtualInstance:
         self.modify(nics=[("remove", nic, {})])
 
     def reinstall(self, os: str | None = None, **fields: Any) -> None:
-        """Install its OS anew, or another one; it must be stopped."""
+        """Run the create script of its OS definition again, or that of `os`; it must be stopped and have disks."""
         self._do("OP_INSTANCE_REINSTALL", **({} if os is None else {"os_type": os}), **fields)
 
     def rename(self, new_name: str, **fields: Any) -> None:

@@ -50,6 +50,10 @@ _DEFAULTS = ("noded", "confd", "rapi", "mond", "metad")
 #: Bridges that a node says it has (inside/adaptations/bridges.py); the first is where NICs go by default.
 BRIDGES = ("br0", "br1")
 
+#: The OS definition that every node has, and the scripts of one (a wheel does not keep their executable bit).
+DD_OS = Path(__file__).parent / "data" / "os" / "dd"
+OS_SCRIPTS = ("create", "import", "export", "rename", "verify")
+
 _FILE_STORAGE_PATHS = "/srv/ganeti/file-storage\n/srv/ganeti/shared-file-storage\n"
 
 _COMMAND = """\
@@ -114,9 +118,10 @@ def make_node_root(
     if report:
         (root / "etc/vcluster-node.json").write_text(json.dumps(dict(report)), encoding="utf-8")
     _set_up_ssh(root, host_key, admin_key, ssh_port)
-    shutil.copytree(Path(__file__).parent / "data" / "os" / "dd", root / "srv/ganeti/os/dd")
-    for script in ("create", "import", "export", "rename", "verify"):
-        # A wheel does not keep the executable bit of data files.
+    # Ganeti refuses all commands where others may write (lib/backend.py: _RCMD_MAX_MODE), which some umasks let them.
+    (root / "etc/ganeti/restricted-commands").chmod(0o755)
+    shutil.copytree(DD_OS, root / "srv/ganeti/os/dd")
+    for script in OS_SCRIPTS:
         (root / "srv/ganeti/os/dd" / script).chmod(0o755)
     shared = root.parent / "shared/srv/ganeti/shared-file-storage"
     shared.mkdir(parents=True, exist_ok=True)

@@ -407,6 +407,28 @@ def test_command_environment(home: VirtualCluster, look: Look) -> None:
     assert not {"GANETI_HOSTNAME", "LD_PRELOAD", "VCLUSTER_TOKEN"} & set(plain)
 
 
+def test_hooks_data_dir(home: VirtualCluster, look: Look) -> None:
+    home.scripts.add_hook("node-add", "pre", 'echo "$GANETI_DATA_DIR"', nodes=["node1"])
+    adapted, plain = look("""
+        from ganeti import backend
+        [(name, status, output)] = backend.HooksRunner().RunHooks(
+            "node-add", "pre", {"GANETI_DATA_DIR": "/other/var/lib/ganeti"})
+        tell(output)
+    """)
+    assert adapted == str(home.master.path("/var/lib/ganeti"))
+    assert plain == "/other/var/lib/ganeti"
+
+
+def test_restricted_command_owner(home: VirtualCluster, look: Look) -> None:
+    [command] = home.scripts.add_restricted_command("trial", "echo done", nodes=["node1"])
+    adapted, plain = look(f"""
+        from ganeti import backend
+        tell(backend._PrepareRestrictedCmd({str(command.parent)!r}, "trial"))
+    """)
+    assert adapted == [True, str(command)]
+    assert plain == [False, f"'{command.parent}' is not owned by 0:0"]
+
+
 def test_remote_public_keys(home: VirtualCluster, look: Look) -> None:
     own, others = (
         node.path("/root/.ssh/id_rsa.pub").read_text(encoding="ascii").strip() for node in home.nodes

@@ -34,8 +34,17 @@ ROWS = (
     Row(
         "instance OS operations",
         "Only used with non-diskless instances; could work with custom OS scripts that just dd",
+        differs=(
+            "Scripts run as the ordinary user: they cannot mount a disk, make a loop device or chroot.",
+            "They see the machine's own files; only what is below the node's root folder is the node's.",
+            "`create_untrusted`, which runs in a virtual machine of its own, is not possible.",
+        ),
     ),
-    Row("node OS discovery", "No special privileges needed, so works fine as-is"),
+    Row(
+        "node OS discovery",
+        "No special privileges needed, so works fine as-is",
+        differs=("Paths that Ganeti tells have the node's root folder in front.",),
+    ),
     Row("node networking", "Not supported; Ganeti will need to work without a master IP"),
     Row("node add", "SSH command must be adjusted"),
     Row("node groups"),
@@ -43,9 +52,25 @@ ROWS = (
     Row("master failover", "Doable (as long as we use a single user), might get tricky"),
     Row("file upload", "The only issue could be with system files, which are not owned by the current user"),
     Row("node oob", "Since these are user-defined, we can mock them easily"),
-    Row("hooks", "No special privileges needed"),
-    Row("restricted commands"),
-    Row("iallocator", "No special privileges needed"),
+    Row(
+        "hooks",
+        "No special privileges needed",
+        differs=(
+            "Hooks run as the ordinary user, with the variables added that keep them on their node.",
+            "Paths are the machine's, other than what GANETI_DATA_DIR and GANETI_ROOTDIR say.",
+        ),
+    ),
+    Row(
+        "restricted commands",
+        differs=("Commands are owned by, and run as, the ordinary user and not root.",),
+    ),
+    Row(
+        "iallocator",
+        "No special privileges needed",
+        differs=(
+            "What an iallocator is asked stands in a file in the machine's folder for temporary files.",
+        ),
+    ),
     Row("export/import", "When exporting/importing file-based instances, this should work"),
     Row("move-instance"),
     Row("node powercycle", "Privileged, so not supported, but anyway not very interesting for testing"),

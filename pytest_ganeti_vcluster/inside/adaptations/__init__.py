@@ -15,6 +15,7 @@ from . import (
     node_setup,
     power,
     processes,
+    scripts,
     ssh,
 )
 
@@ -30,5 +31,6 @@ ADAPTATIONS: tuple[Adaptation, ...] = (
     *node_setup.ADAPTATIONS,
     *power.ADAPTATIONS,
     *processes.ADAPTATIONS,
+    *scripts.ADAPTATIONS,
     *ssh.ADAPTATIONS,
 )
