@@ -32,9 +32,9 @@ _RAPI_CERTIFICATE = "var/lib/ganeti/rapi.pem"
 def make_image(spec: ClusterSpec, settings: Settings, folder: Path, tell: Tell) -> Content:
     """Build a cluster for real, end its daemons in order, and capture it into `folder`, which must not exist.
 
-    Raises what `build_cluster` raises.
+    What its nodes are to report of themselves is left for clones. Raises what `build_cluster` raises.
     """
-    with build_cluster(spec, settings, tell) as cluster:
+    with build_cluster(spec.without_capacities(), settings, tell) as cluster:
         tell("keeping it as an image")
         cluster.wait_idle(settings.timeout)
         quiesce(cluster)
@@ -110,11 +110,11 @@ def _certificates(base: Foundation, image: Content, nodes: list[BootNode]) -> li
 
 
 def _renewed(base: Foundation, nodes: list[BootNode]) -> list[Entry]:
-    """Write and give what depends on the machine of now."""
+    """Write and give what depends on the machine of now, and what the nodes report of themselves."""
     return [
         file_entry(f"{node.site.name}/{path}", node.site.root / path)
-        for node in nodes
-        for path in base.nodes.renew(node)
+        for spec, node in zip(base.spec.nodes, nodes)
+        for path in base.nodes.renew(node, spec)
     ]
 
 

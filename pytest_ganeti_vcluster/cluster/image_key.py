@@ -37,8 +37,10 @@ def image_key(spec: ClusterSpec, installation: GanetiInstallation, settings: Set
 
     A Ganeti that is built or installed again into the same place counts as another, as does one whose single files
     were changed; so does any change of our own sources. Root folder, addresses and password do not: an image has
-    placeholders for these. Raises `EngineUnavailable`.
+    placeholders for these; nor does what nodes report of themselves, which is told each clone. Raises
+    `EngineUnavailable`.
     """
+    spec = spec.without_capacities()
     folders = [installation.share, installation.lib]
     facts = {
         "host": os.uname().nodename,

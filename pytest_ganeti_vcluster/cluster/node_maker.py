@@ -49,10 +49,13 @@ class NodeMaker:
             offline=spec.offline,
         )
 
-    def renew(self, node: BootNode) -> tuple[str, ...]:
-        """Write anew what depends on the machine in a root that was copied; return the paths in it."""
+    def renew(self, node: BootNode, spec: NodeSpec) -> tuple[str, ...]:
+        """Write what depends on the machine, and the node's capacity, in a root that was copied; return the paths."""
         return renew_node_root(
-            node.site, environment=node.shell.environment, passwd=self._site.passwd(node.site)
+            node.site,
+            environment=node.shell.environment,
+            passwd=self._site.passwd(node.site),
+            capacity=spec.capacity,
         )
 
     def remove(self, node: NodeSite) -> None:
@@ -68,7 +71,7 @@ class NodeMaker:
             host_key=self._site.host_key,
             admin_key=self._site.admin_key,
             ssh_port=self._site.ssh_port,
-            report=spec.report,
+            capacity=spec.capacity,
         )
 
     def _environment(self, node: NodeSite) -> dict[str, str]:

@@ -60,7 +60,7 @@ class NodeSpec:
     """One node of a cluster.
 
     `name`              without domain; default node1, node2, ...
-    `memory`            what it reports of itself, in MiB; default the machine's
+    `memory`            what it reports as its own, in MiB; default the machine's
     `cpus`              number of CPUs that it reports; default the machine's
     `disk`              space for file storage that it reports, in MiB; default the file system's
     `group`             its node group
@@ -90,10 +90,14 @@ class NodeSpec:
                 raise _bad(f"NodeSpec.{field}", getattr(self, field), "True or False")
 
     @property
-    def report(self) -> dict[str, int]:
+    def capacity(self) -> dict[str, int]:
         """What the node is to report of itself; empty where it is the machine's own figures."""
         figures = {"memory": self.memory, "cpus": self.cpus, "disk": self.disk}
         return {name: figure for name, figure in figures.items() if figure is not None}
+
+    def without_capacity(self) -> NodeSpec:
+        """Return the same node with the machine's figures."""
+        return attrs.evolve(self, memory=None, cpus=None, disk=None)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -206,6 +210,10 @@ class ClusterSpec:
                     cure="give some of " + ", ".join(known),
                 )
         return cls(**{**(defaults or {}), **keywords})
+
+    def without_capacities(self) -> ClusterSpec:
+        """Return the same cluster with the machine's figures for each node: nothing else is built otherwise."""
+        return attrs.evolve(self, nodes=[node.without_capacity() for node in self.nodes])
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON has it; equal specs give equal ones."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pytest_ganeti_vcluster.cluster.power import NodePower
+from pytest_ganeti_vcluster.cluster.spec import NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
+from pytest_ganeti_vcluster.ganeti.node_root import read_capacity, write_capacity
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
 
 if TYPE_CHECKING:
@@ -164,6 +166,18 @@ class VirtualNode:
     def _bridges_path(self) -> Path:
         # Read at every question (inside/adaptations/bridges.py).
         return self.path("/etc/vcluster-bridges")
+
+    def set_capacity(
+        self, *, memory: int | None = None, cpus: int | None = None, disk: int | None = None
+    ) -> None:
+        """Have the node report other memory, CPUs or disk from now on, as if its hardware had been changed.
+
+        As in `NodeSpec`: memory and disk (space for file storage) in MiB; what is not given stays as it is. Of memory
+        the node reports as free what its running instances leave; of disk what all files below its /srv/ganeti
+        leave, at their full sizes. Raises `SpecError`.
+        """
+        wanted = NodeSpec(memory=memory, cpus=cpus, disk=disk).capacity
+        write_capacity(self.root, {**read_capacity(self.root), **wanted})
 
     # Its power
 

@@ -54,6 +54,9 @@ BRIDGES = ("br0", "br1")
 DD_OS = Path(__file__).parent / "data" / "os" / "dd"
 OS_SCRIPTS = ("create", "import", "export", "rename", "verify")
 
+#: How large a node says that it is.
+_CAPACITY = "etc/vcluster-node.json"
+
 _FILE_STORAGE_PATHS = "/srv/ganeti/file-storage\n/srv/ganeti/shared-file-storage\n"
 
 _COMMAND = """\
@@ -95,12 +98,12 @@ def make_node_root(
     host_key: Path,
     admin_key: Path,
     ssh_port: int,
-    report: Mapping[str, int],
+    capacity: Mapping[str, int],
 ) -> None:
     """Make the root folder of `node`, which must not exist.
 
-    `environment` are the variables of a process on the node, `passwd` the text of its passwd file, `report` what it
-    is to report of itself (`memory` and `disk` in MiB, `cpus`), empty for the machine's own figures.
+    `environment` are the variables of a process on the node, `passwd` the text of its passwd file, `capacity` as in
+    `write_capacity`.
     """
     root = node.root
     root.mkdir(mode=0o700)
@@ -115,8 +118,7 @@ def make_node_root(
     make_volatile(root)
     (root / BOOT_ID).write_text(f"{uuid.uuid4()}\n", encoding="ascii")
     (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
-    if report:
-        (root / "etc/vcluster-node.json").write_text(json.dumps(dict(report)), encoding="utf-8")
+    write_capacity(root, capacity)
     _set_up_ssh(root, host_key, admin_key, ssh_port)
     # Ganeti refuses all commands where others may write (lib/backend.py: _RCMD_MAX_MODE), which some umasks let them.
     (root / "etc/ganeti/restricted-commands").chmod(0o755)
@@ -151,11 +153,41 @@ def _set_up_ssh(root: Path, host_key: Path, admin_key: Path, ssh_port: int) -> N
     (root / "root/.ssh/config").write_text(f"Host *\n  Port {ssh_port}\n", encoding="utf-8")
 
 
-def renew_node_root(node: NodeSite, *, environment: Mapping[str, str], passwd: str) -> tuple[str, ...]:
-    """Write anew what depends on the machine of now in a node root that was copied; return the paths in it."""
+def renew_node_root(
+    node: NodeSite, *, environment: Mapping[str, str], passwd: str, capacity: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Write what a node root that was copied from an image does not have from there; return the paths in it.
+
+    That is what depends on the machine of now, and the node's capacity.
+    """
     (node.root / "etc/passwd").write_text(passwd, encoding="utf-8")
     _write_scripts(node, environment)
-    return ("etc/passwd", "cmd", "ssh-command")
+    return ("etc/passwd", "cmd", "ssh-command", *write_capacity(node.root, capacity))
+
+
+def read_capacity(root: Path) -> dict[str, int]:
+    """Return what `write_capacity` has written last."""
+    try:
+        found: dict[str, int] = json.loads((root / _CAPACITY).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def write_capacity(root: Path, capacity: Mapping[str, int]) -> tuple[str, ...]:
+    """Have a node report this of itself: `memory` and `disk` in MiB, `cpus`; return the paths in its root.
+
+    What is not given is as the machine's. The node's daemons read it each time that they are asked
+    (inside/adaptations/node_report.py).
+    """
+    path = root / _CAPACITY
+    if not capacity:
+        path.unlink(missing_ok=True)
+        return ()
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(dict(capacity)), encoding="utf-8")
+    new.replace(path)
+    return (_CAPACITY,)
 
 
 def _write_scripts(node: NodeSite, environment: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ def test_a_number_of_nodes_becomes_that_many_named_nodes() -> None:
 def test_nodes_without_a_name_are_named_by_their_place() -> None:
     spec = ClusterSpec(nodes=[NodeSpec(name="alpha"), NodeSpec(memory=4096)])
     assert [node.name for node in spec.nodes] == ["alpha", "node2"]
-    assert spec.nodes[1].report == {"memory": 4096}
+    assert spec.nodes[1].capacity == {"memory": 4096}
 
 
 def test_equal_requests_are_equal_and_hash_alike() -> None:

@@ -11,8 +11,8 @@ import os
 from typing import Any
 
 from ..adapting import Adaptation
-from ..place import STORAGE_PREFIX, Place
-from .node_report import _reported
+from ..place import Place
+from .node_report import storage_space
 
 
 def _default_folders(module: Any, place: Place) -> None:  # noqa: ARG001
@@ -64,9 +64,8 @@ def _disk_files(module: Any, place: Place) -> None:
     def GetFileStorageSpaceInfo(path: str) -> Any:
         info = space_info(place.localize(path))
         info["name"] = path
-        space = _reported_space(place, path)
-        if space is not None:
-            info["storage_size"], info["storage_free"] = space
+        found = (info["storage_size"], info["storage_free"])
+        info["storage_size"], info["storage_free"] = storage_space(place, path, found)
         return info
 
     Helper.CreateFile = classmethod(CreateFile)
@@ -75,27 +74,6 @@ def _disk_files(module: Any, place: Place) -> None:
     Storage.__init__ = storage_init
     module.CheckFileStoragePath = CheckFileStoragePath
     module.GetFileStorageSpaceInfo = GetFileStorageSpaceInfo
-
-
-def _reported_space(place: Place, path: str) -> tuple[int, int] | None:
-    """Total and free MiB at a path of the node's own storage, as its NodeSpec says; None: as the machine says."""
-    local = place.localize(path)
-    total = _reported(place).get("disk")
-    if total is None or not (local + "/").startswith(place.below_node_root(STORAGE_PREFIX) + "/"):
-        return None
-    return total, max(0, total - _used_mebibytes(local))
-
-
-def _used_mebibytes(folder: str) -> int:
-    """Sum of the apparent sizes below a folder: disks are sparse files, and count in full as they would on LVM."""
-    total = 0
-    for parent, _folders, files in os.walk(folder):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(parent, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total // (1024 * 1024)
 
 
 def _init_folder(module: Any, place: Place) -> None:
@@ -135,8 +113,7 @@ def _sizes(module: Any, place: Place) -> None:
         return size
 
     def GetFilesystemStats(path: str) -> tuple[int, int]:
-        stats: tuple[int, int] = _reported_space(place, path) or filesystem_stats(place.localize(path))
-        return stats
+        return storage_space(place, path, filesystem_stats(place.localize(path)))
 
     module.CalculateDirectorySize = CalculateDirectorySize
     module.GetFilesystemStats = GetFilesystemStats
@@ -164,8 +141,8 @@ ADAPTATIONS = (
             "CheckFileStoragePathAcceptance",
             "GetFileStorageSpaceInfo",
         ),
-        what="Disks of instances are files below the node's own root; free and total space are the node's"
-        " (what its NodeSpec says, less the files there).",
+        what="Disks of instances are files below the node's own root; total space is what its NodeSpec says, or the"
+        " file system's, and free is what the files there leave, though they are sparse.",
         why=_WHY,
         apply=_disk_files,
     ),
@@ -194,7 +171,7 @@ ADAPTATIONS = (
         name="file-storage-sizes",
         module="ganeti.utils.io",
         targets=("CalculateDirectorySize", "GetFilesystemStats"),
-        what="`gnt-node list-storage` tells the sizes of the node's own folders, or what its NodeSpec says.",
+        what="`gnt-node list-storage` tells the sizes of the node's own folders, total and free as above.",
         why=_WHY,
         apply=_sizes,
     ),
