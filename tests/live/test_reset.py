@@ -84,6 +84,12 @@ def _long_command(cluster: VirtualCluster) -> None:
     cluster.node("node2").run("sh", "-c", "setsid sleep 600 </dev/null >/dev/null 2>&1 &")
 
 
+def _scripts(cluster: VirtualCluster) -> None:
+    cluster.scripts.add_hook("instance-add", "post", "exit 0")
+    cluster.scripts.add_os("dd", create="exit 1")
+    cluster.scripts.add_restricted_command("trial", "exit 0")
+
+
 DIRT: dict[str, Callable[[VirtualCluster], object]] = {
     "an instance": lambda c: c.add_instance(),
     "an instance with a file": lambda c: c.add_instance(disk_template="file", primary="node2"),
@@ -111,6 +117,7 @@ DIRT: dict[str, Callable[[VirtualCluster], object]] = {
     "files in many places": _junk,
     "folders for files and links for folders": _other_kinds,
     "a closed folder": _closed_folder,
+    "scripts": _scripts,
     "a process": _long_command,
 }
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
 @shows(
     "hooks",
     "pre and post run on the master and the instance's node, with Ganeti's variables and the node's own data folder",
-    because=("command-environment", "hooks-data-dir", "installation-paths"),
+    because=("command-environment", "hooks-data-dir"),
 )
 def test_hooks_of_an_operation(vcluster: VirtualCluster) -> None:
     for phase in ("pre", "post"):
@@ -115,9 +115,12 @@ def test_hook_on_a_node_that_does_not_answer(vcluster: VirtualCluster) -> None:
 @shows(
     "hooks",
     "config-update runs on the master when a job has written the configuration, watcher hooks with the watcher",
+    because=("command-environment", "installation-paths"),
 )
 def test_hooks_of_no_operation(vcluster: VirtualCluster) -> None:
-    vcluster.scripts.add_hook("config-update", "post", recording("update"))
+    # One that asks its cluster, too.
+    listing = 'gnt-group list --no-headers -o name > "$GANETI_ROOTDIR/root/groups"'
+    vcluster.scripts.add_hook("config-update", "post", recording("update", listing))
     vcluster.scripts.add_watcher_hook(recording("watcher"))
     vcluster.run("gnt-cluster", "add-tags", "tag")
     vcluster.run("gnt-group", "add", "other")
@@ -126,6 +129,7 @@ def test_hooks_of_no_operation(vcluster: VirtualCluster) -> None:
     assert (update["GANETI_HOOKS_PATH"], update["GANETI_HOOKS_PHASE"]) == ("config-update", "post")
     assert update["GANETI_OP_CODE"] == "OP_GROUP_ADD"
     assert calls(vcluster.node("node2"), "update") == []
+    assert vcluster.master.path("/root/groups").read_text(encoding="ascii").split() == ["default", "other"]
     vcluster.node("node2").run("ganeti-watcher")
     [watched] = calls(vcluster.node("node2"), "watcher")
     assert watched["HOST"] == "node2.vc"

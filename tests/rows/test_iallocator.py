@@ -79,6 +79,10 @@ def test_own_script(vcluster: VirtualCluster) -> None:
     assert arguments == ["--no-capacity-checks=yes"]
     # It sees what there is by now.
     assert asked["instances"]["web.vc"]["nodes"] == ["node3.vc"]
+    # Ganeti's own way to try one out.
+    options = ("--iallocator=last-node", "--mode=allocate", "--os-type=dd", "--disk-template=file")
+    said = vcluster.run("gnt-debug", "iallocator", "--dir=out", *options, "trial.vc")
+    assert json.loads(said.stdout)["result"] == ["node3.vc"]
 
 
 @shows(
@@ -127,9 +131,15 @@ def test_multi_allocation(vcluster: VirtualCluster) -> None:
         vcluster.wait_idle(60)
         return result
 
-    result = ask("hail", "anna", "berta", "carla")
-    assert sorted(result["allocatable"]) == ["anna.vc", "berta.vc", "carla.vc"]
-    assert ([ok for ok, _job in result["jobs"]], result["failed"]) == ([True] * 3, [])
+    names = ("anna", "berta", "carla")
+    for name in names:
+        vcluster.add_name(name)
+    fields = {name: value for name, value in CREATE.items() if name != "OP_ID"}
+    definitions = [{**fields, "instance_name": vcluster.full_name(name)} for name in names]
+    file = vcluster.master.path("/root/instances.json")
+    file.write_text(json.dumps(definitions), encoding="ascii")
+    told = vcluster.run("gnt-instance", "batch-create", "--iallocator=hail", str(file))
+    assert "All instances created successfully." in told.stdout
     assert sorted(placed(vcluster).values()) == [node.name for node in vcluster.nodes]
 
     # For hail all are refused where one is (src/Ganeti/HTools/Cluster.hs:679).

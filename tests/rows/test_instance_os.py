@@ -99,10 +99,10 @@ def test_reinstall(vcluster: VirtualCluster) -> None:
     assert disk.read_bytes().startswith(b"again from default")
     [seen] = calls(vcluster.node("node3"), "create")
     assert seen["INSTANCE_REINSTALL"] == "1"
-    # From the command line, too, with what the instance has.
-    vcluster.run("gnt-instance", "reinstall", "--force", "web.vc")
-    assert len(calls(vcluster.node("node3"), "create")) == 2
-    web.start()
+    # Over RAPI it is stopped before, and started afterwards.
+    job = vcluster.rapi.post("instances/web.vc/reinstall", {"os": "greeter+default"})
+    vcluster.rapi.wait_job(job, 60)
+    assert (len(calls(vcluster.node("node3"), "create")), web.status) == (2, "running")
 
     bare = vcluster.add_instance("bare", start=False)
     with pytest.raises(JobFailed, match=r"Instance 'bare\.vc' has no disks"):

@@ -40,6 +40,7 @@ def test_definitions_are_found(vcluster: VirtualCluster) -> None:
         "greeter", variants=("plain", "loud"), parameters={"greeting": "What to write"}, api_versions=(15, 20)
     )
     assert listed(vcluster) == ["dd+default", "greeter+loud", "greeter+plain"]
+    assert sorted(vcluster.rapi.get("os")) == listed(vcluster)
     told = vcluster.run("gnt-os", "info", "greeter").stdout
     for line in ("valid: True", "- 15\n", "- 20\n", "- loud\n", "- plain\n", "- greeting: What to write"):
         assert line in told
