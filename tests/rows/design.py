@@ -19,17 +19,41 @@ class Row:
 
 
 ROWS = (
-    Row("disk operations", "Use only diskless or file-based instances"),
+    Row(
+        "disk operations",
+        "Use only diskless or file-based instances",
+        differs=(
+            "Disks are files: there is no LVM, DRBD, Ceph or Gluster, so nothing is mirrored.",
+            "The storage of all nodes is on one file system of the machine, unless a test mounts one for a node.",
+        ),
+    ),
     Row("disk query", "Not supported currently, could use file-based"),
     Row("node report"),
-    Row("hypervisor operations", "Use the fake hypervisor"),
+    Row(
+        "hypervisor operations",
+        "Use the fake hypervisor",
+        differs=(
+            "An instance runs nothing: its start is a file, a soft reboot nothing, and a migration moves no memory.",
+            "It has no console.",
+            "Ganeti's fake hypervisor has no hotplug, so a disk is removed from a stopped instance only.",
+        ),
+    ),
     Row(
         "hypervisor validation",
         "As long as the hypervisors don't call to privileged commands, it should work",
+        differs=(
+            "Kernels and programs that parameters name are those that a test puts into the nodes' roots.",
+            "Instances of KVM are made and changed, and not started, as there is no KVM in a virtual node.",
+            "With Xen enabled, what a node runs cannot be told: Ganeti asks `xl list`, which only root may.",
+        ),
     ),
     Row(
         "instance networking",
         "Unprivileged operation, can be used with an existing bridge at system level or use NIC-less instances",
+        differs=(
+            "NICs are in Ganeti's books and attached to nothing; bridges are those that a node declares.",
+            "The address of an instance is never alive, as nothing runs in it; those of nodes and of the master are.",
+        ),
     ),
     Row(
         "instance OS operations",
