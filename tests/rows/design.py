@@ -52,7 +52,7 @@ ROWS = (
         "Unprivileged operation, can be used with an existing bridge at system level or use NIC-less instances",
         differs=(
             "NICs are in Ganeti's books and attached to nothing; bridges are those that a node declares.",
-            "The address of an instance is never alive, as nothing runs in it; those of nodes and of the master are.",
+            "The address of an instance counts as alive while it runs, and answers nobody.",
         ),
     ),
     Row(
