@@ -62,7 +62,7 @@ class NodeSpec:
     `name`              without domain; default node1, node2, ...
     `memory`            what it reports as its own, in MiB; default the machine's
     `cpus`              number of CPUs that it reports; default the machine's
-    `disk`              space for file storage that it reports, in MiB; default the file system's
+    `disk`              space for file storage that it reports, in MiB; default the size of the file system
     `group`             its node group
     `master_candidate`  whether it may be one
     `offline`           whether it is marked offline once it has joined

@@ -25,7 +25,6 @@ _FOLDERS = (
     "etc/ssh",
     "var/backups",
     "var/lock",
-    "var/lib/ganeti/export",
     "var/lib/ganeti/rapi",
     "var/log/ganeti",
     "srv/ganeti/os",

@@ -10,11 +10,13 @@ from urllib.parse import quote
 import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.errors import JobFailed
 from tests.rows.figures import add_instances, figures
 from tests.rows.showing import shows
 
 ROW = "HTools"
 OWN = ("node-report",)
+STORED = ("file-storage-files",)
 
 #: What the tools move are instances that any node can take over (src/Ganeti/HTools/Instance.hs: movableDiskTemplates).
 pytestmark = pytest.mark.vcluster(disk_templates=("diskless", "file", "sharedfile"))
@@ -62,7 +64,7 @@ def test_hbal_moves_instances(unequal: VirtualCluster) -> None:
     assert "Solution length=0" in unequal.run("hbal", "-L").stdout
 
 
-@shows(ROW, "hbal fails instances of an offline node over, and hcheck tells of them", because=OWN)
+@shows(ROW, "hbal fails instances of an offline node over, and hcheck tells of them", because=STORED)
 def test_offline_node_is_evacuated(unequal: VirtualCluster) -> None:
     add_instances(unequal, 2, primary="node2", template="sharedfile")
     unequal.run("gnt-node", "modify", "--offline=yes", "node2")
@@ -101,6 +103,7 @@ def test_every_source_says_the_same(unequal: VirtualCluster) -> None:
         }
         assert len(told) == 1, tool
         assert ("Loaded 3 nodes, 1 instance" in told.pop()) == (tool != "hcheck")
+    assert "Healthy: 1" in unequal.run("harep", "-L").stdout
 
 
 @shows(ROW, "hspace counts what still fits, as nodes grow and instances come", because=OWN)
@@ -124,7 +127,7 @@ def test_hspace_counts_what_fits(unequal: VirtualCluster) -> None:
 @shows(
     ROW,
     "hspace counts free disk where it plans for LVM",
-    because=(*OWN, "file-storage-files"),
+    because=STORED,
 )
 def test_hspace_counts_disks(unequal: VirtualCluster) -> None:
     unequal.run("hscan", "-L", "-d", ".")
@@ -174,7 +177,7 @@ def test_hail_by_itself(unequal: VirtualCluster) -> None:
     assert not json.loads(other.stdout)["success"]
 
 
-@shows(ROW, "hroller names nodes that can be rebooted together, and where their instances go", because=OWN)
+@shows(ROW, "hroller names nodes that can be rebooted together, and where their instances go", because=STORED)
 def test_hroller_plans_reboots(unequal: VirtualCluster) -> None:
     add_instances(unequal, 1, primary="node2", template="sharedfile")
     lines = unequal.run("hroller", "-L", "--print-moves", "--no-headers").lines
@@ -184,18 +187,46 @@ def test_hroller_plans_reboots(unequal: VirtualCluster) -> None:
     assert [line.split()[0] for line in lines if line.startswith(" ")] == ["instance1.vc"]
 
 
-@shows(ROW, "hsqueeze -X empties a node, marks it offline, and takes it back when it is needed", because=OWN)
+@pytest.mark.slow
+@shows(ROW, "hsqueeze -X empties a node, switches it off, and takes it back once it is on", because=OWN)
 def test_hsqueeze_puts_nodes_aside(unequal: VirtualCluster) -> None:
+    unequal.run("gnt-cluster", "modify", f"--node-parameters=oob_program={unequal.oob_program}")
     add_instances(unequal, 1, primary="node3", template="sharedfile")
     # Nothing can be moved from node2, which so stays.
     unequal.add_instance("stays", "file", primary="node2")
-    squeezed = unequal.run("hsqueeze", "-L", "-X").lines
-    assert squeezed[:2] == ["'Nodes to offline'", "node3.vc"]
-    assert figures(unequal, "offline", "pinst_cnt", "tags")[2] == (True, 0, ["htools:standby:auto"])
+
+    assert unequal.run("hsqueeze", "-L", "-X").lines[:2] == ["'Nodes to offline'", "node3.vc"]
+    assert figures(unequal, "offline", "powered", "tags")[2] == (True, False, ["htools:standby:auto"])
+    assert not unequal.node("node3").is_on
     assert unequal.instance("instance1").status == "running"
-    needed = unequal.run("hsqueeze", "-L", "-X", "--minimal-resources=24", "--target-resources=30").lines
-    assert needed[:2] == ["'Nodes to online'", "node3.vc"]
+
+    # It asks for the node to be taken back before it asks for its power (src/Ganeti/HTools/Node.hs:
+    # genPowerOnOpCodes), which Ganeti refuses (lib/cmdlib/node.py: LUNodeSetParams.CheckPrereq).
+    back = ("hsqueeze", "-L", "-X", "--minimal-resources=24", "--target-resources=30")
+    failed = unequal.run(*back, check=False)
+    assert failed.lines[:2] == ["'Nodes to online'", "node3.vc"]
+    assert failed.returncode == 1
+    with pytest.raises(JobFailed, match="needs to be turned on before its offline status can be reset"):
+        unequal.jobs()[-1].wait(60)
+    unequal.run("gnt-node", "power", "on", "node3")
+    unequal.run(*back)
     assert figures(unequal, "offline", "mfree")[2] == (False, 2048)
+
+
+@shows(ROW, "in a cluster of two node groups, hbal balances one and wants to know which", because=OWN)
+def test_two_node_groups(unequal: VirtualCluster) -> None:
+    unequal.run("gnt-group", "add", "rack2")
+    unequal.run("gnt-group", "assign-nodes", "rack2", "node1")
+    add_instances(unequal, 2, primary="node3", template="sharedfile")
+    which = unequal.run("hbal", "-L", check=False)
+    assert (which.returncode, "Found multiple node groups" in which.stderr) == (1, True)
+    plan = unequal.run("hbal", "-L", "-G", "default", "--print-commands").stdout
+    assert "Group size 2 nodes, 2 instances" in plan
+    assert "migrate -f -n node2 " in plan
+    assert "-n node1 " not in plan
+    # Were node2 not there, nothing could be moved.
+    assert "Nothing to do" in unequal.run("hbal", "-L", "-G", "default", "-O", "node2.vc").stdout
+    assert "2 node groups" in unequal.run("hinfo", "-L").stdout
 
 
 @shows(ROW, "wrong credentials and a node that does not answer are refused, each with its reason")

@@ -70,6 +70,10 @@ def test_free_memory_is_what_running_instances_leave(vcluster: VirtualCluster) -
     assert figures(vcluster, "mfree") == [(3072,), (4096,), (4096,)]
     instance.migrate("node2.vc")
     assert figures(vcluster, "mfree") == [(4096,), (3072,), (4096,)]
+    # What it may have (minmem to maxmem) is another thing than what it has.
+    vcluster.run("gnt-instance", "modify", "-B", "minmem=512", instance.name)
+    vcluster.run("gnt-instance", "modify", "--runtime-memory=768", instance.name)
+    assert figures(vcluster, "mfree") == [(4096,), (3328,), (4096,)]
     instance.stop()
     assert figures(vcluster, "mfree") == [(4096,), (4096,), (4096,)]
     instance.start()
