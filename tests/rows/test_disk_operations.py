@@ -16,6 +16,20 @@ ROW = "disk operations"
 OWN_STORAGE = ("file-storage-defaults", "file-storage-files", "file-storage-folders")
 
 
+@shows(ROW, "a diskless instance has no disk, and gets none")
+def test_diskless_instances_have_no_disks(vcluster: VirtualCluster) -> None:
+    instance = vcluster.add_instance("one", "diskless", primary="node1", start=False)
+    assert (instance.disk_paths(), instance.activate_disks()) == ([], [])
+    with pytest.raises(JobFailed, match="Invalid disk index: 0"):
+        instance.grow_disk(8)
+    with pytest.raises(JobFailed, match="Must specify disk type on diskless instance"):
+        instance.add_disk(8)
+    with pytest.raises(JobFailed, match=r"'one\.vc' has no disks"):
+        instance.recreate_disks()
+    instance.move("node2")
+    assert instance.primary.name == "node2.vc"
+
+
 @shows(ROW, "the disk of a file-based instance is on its own node only", because=OWN_STORAGE)
 def test_file_disks_are_on_their_own_node_only(vcluster: VirtualCluster) -> None:
     one = vcluster.add_instance("one", "file", primary="node1", disks=[{"size": 16}, {"size": 8}])
@@ -50,7 +64,8 @@ def test_sharedfile_disks_are_seen_by_all_nodes(vcluster: VirtualCluster) -> Non
 
     instance.migrate("node3")
     assert running_on(vcluster, "one.vc") == ["node3.vc"]
-    assert instance.disk_paths()[0].read_bytes() == written
+    instance.grow_disk(8)
+    assert disk.read_bytes() == written + bytes(8 * MIB)
     instance.remove()
     assert not disk.exists()
 
@@ -75,6 +90,16 @@ def test_disks_grow_and_come_and_go(vcluster: VirtualCluster) -> None:
     removed = instance.disk_paths()[1]
     instance.remove_disk()
     assert not removed.exists()
+
+    # A disk that is detached lies beside the instances' folders, until it is attached again.
+    [uuid], [attached] = instance.field("disk.uuids"), instance.disk_paths()
+    instance.modify(disks=[("detach", 0, {})])
+    assert (instance.disk_paths(), attached.exists()) == ([], False)
+    assert (attached.parent.parent / attached.name).read_bytes().startswith(written)
+    instance.modify(disks=[("attach", -1, {"uuid": uuid})])
+    [again] = instance.disk_paths()
+    assert again.parent == attached.parent
+    assert again.read_bytes().startswith(written)
 
     for name in ("two", "one"):
         instance.rename(name)
