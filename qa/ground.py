@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,17 @@ from pytest_ganeti_vcluster.cluster.foundation import Foundation, laid
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
 from pytest_ganeti_vcluster.settings import Settings
-from qa.configuration import RENAME_TARGET, TESTS_OFF, QaNode, suite_configuration
+from qa.configuration import QA_OS, RENAME_TARGET, TESTS_OFF, QaNode, suite_configuration
 from qa.suite import Suite, lay_out
+
+#: What a machine with Xen has: `gnt-os modify` is called with parameters of Xen, and Ganeti looks whether the files are
+#: there that others of them name. Nothing of them is run or read.
+_XEN_FILES = (
+    "boot/vmlinuz-3-xenU",
+    "usr/lib/xen/boot/hvmloader",
+    "usr/lib/xen/bin/qemu-dm",
+    "etc/ganeti/vnc-cluster-password",
+)
 
 _INSIDE = Path(__file__).parent / "inside"
 
@@ -73,11 +83,24 @@ def ground(settings: Settings, nodes: int) -> Iterator[Ground]:
         make_access(base, made)
         base.site.hosts.set(base.lease.spare_ips[0], RENAME_TARGET, RENAME_TARGET.partition(".")[0])
         _know_host_keys(base, made)
+        for node in made:
+            _furnish(node.site.root)
         base.site.wait_ready()
         try:
             yield Ground(base, made)
         finally:
             base.keeper.stop()
+
+
+def _furnish(root: Path) -> None:
+    """Give a node an OS definition that takes the parameter that the suite sets, and files of Xen."""
+    systems = root / "srv/ganeti/os"
+    shutil.copytree(systems / "dd", systems / QA_OS.partition("+")[0])
+    with (systems / "qa/parameters.list").open("a", encoding="utf-8") as parameters:
+        parameters.write("os-image unused\n")
+    for name in _XEN_FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
 
 
 def _know_host_keys(base: Foundation, nodes: list[BootNode]) -> None:

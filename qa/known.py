@@ -19,4 +19,37 @@ class KnownFailure:
     upstream: str
 
 
-KNOWN: tuple[KnownFailure, ...] = ()
+_NO_HOTPLUG = (
+    "It removes a disk from a running instance, for which Ganeti wants hotplug; of its hypervisors only KVM"
+    " has that."
+)
+_HOTPLUG_SOURCE = (
+    "lib/cmdlib/instance_set_params.py:270 (DDM_REMOVE), lib/hypervisor/hv_base.py (HotplugSupported)"
+)
+
+KNOWN: tuple[KnownFailure, ...] = (
+    KnownFailure(
+        test="qa_cluster.TestClusterBurnin",
+        error="burnin|tmp/gnt",
+        reason=f"{_NO_HOTPLUG} The suite has no setting for burnin's --no-add-disks.",
+        upstream=f"{_HOTPLUG_SOURCE}, qa/qa_cluster.py:1372",
+    ),
+    KnownFailure(
+        test="qa_node.TestOutOfBand",
+        error="must be str, not bytes",
+        reason="In Python 3 the suite writes bytes where text is wanted.",
+        upstream="qa/qa_node.py:390 (_UpdateOobFile), lib/serializer.py (DumpJson gives bytes)",
+    ),
+    KnownFailure(
+        test="qa_instance.TestInstanceRenameAndBack[diskless]",
+        error="'NoneType' object is not iterable",
+        reason="The suite reads the list of disks of an instance that has none.",
+        upstream="qa/qa_instance.py:105 (GetInstanceInfo)",
+    ),
+    KnownFailure(
+        test="qa_instance.TestInstanceExport[diskless]",
+        error="gnt-backup export",
+        reason="Ganeti cannot export an instance without disks: the folder is made when the first disk arrives.",
+        upstream="lib/backend.py:4505 (FinalizeExport), lib/backend.py:5185 (_GetImportExportIoCommand)",
+    ),
+)

@@ -37,7 +37,7 @@ def create_opcode(
     disks: Sequence[Mapping[str, Any]] | None,
     nics: Sequence[Mapping[str, Any]],
     beparams: Mapping[str, int],
-    os: str,
+    os: str | None,
     start: bool,
     fields: Mapping[str, Any],
 ) -> dict[str, Any]:

@@ -272,15 +272,15 @@ class VirtualCluster:
         nics: Sequence[Mapping[str, Any]] = (),
         memory: int = 128,
         vcpus: int = 1,
-        os: str = "dd+default",
+        os: str | None = "dd+default",
         start: bool = True,
         **fields: Any,
     ) -> VirtualInstance:
         """Create an instance by one job, and return it when it is there.
 
         `name` is chosen without; `primary` is where the iallocator says without; `disks` are as in the opcode
-        (default: none for diskless, one of 16 MiB else); `memory` in MiB; `os` is installed where there are disks;
-        further `fields` are OP_INSTANCE_CREATE's. Raises `JobFailed`.
+        (default: none for diskless, one of 16 MiB else); `memory` in MiB; `os` is installed where there are disks
+        (None for an OS image); further `fields` are OP_INSTANCE_CREATE's. Raises `JobFailed`.
         """
         full = self.full_name(name or self._free_instance_name())
         op = create_opcode(

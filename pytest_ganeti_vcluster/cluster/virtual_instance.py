@@ -173,6 +173,17 @@ class VirtualInstance:
         self._do("OP_INSTANCE_RENAME", new_name=full, **{"ip_check": False, "name_check": True, **fields})
         self.name = full
 
+    def export(self, target: VirtualNode | str, **fields: Any) -> None:
+        """Export it to a node (`gnt-backup export`); it is stopped meanwhile, unless `shutdown=False`.
+
+        It is found in /var/lib/ganeti/export there, and `VirtualCluster.add_instance(mode="import", src_node=...)`
+        makes an instance of it. `remove_instance=True` removes the instance afterwards.
+        """
+        fields = {"shutdown": True, **self._target(target), **fields}
+        # Ganeti asks for it where a disk template has no snapshots, because the instance is down for long then.
+        fields.setdefault("long_sleep", bool(fields["shutdown"]))
+        self._do("OP_BACKUP_EXPORT", **fields)
+
     def remove(self, **fields: Any) -> None:
         """Remove it, with its disks."""
         self._do("OP_INSTANCE_REMOVE", **{"ignore_failures": False, **fields})

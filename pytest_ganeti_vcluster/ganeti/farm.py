@@ -310,6 +310,8 @@ def _write_daemon_util(farm: Farm) -> None:
     put(farm.daemon_util, text)
     # Its folder is no part of PATH on a real node; here tests need not know where the farm is.
     (farm.sbin / "daemon-util").symlink_to(farm.daemon_util)
+    for tool in ("burnin", "move-instance"):
+        (farm.sbin / tool).symlink_to(farm.lib / "tools" / tool)
 
 
 def _write_shims(farm: Farm) -> None:

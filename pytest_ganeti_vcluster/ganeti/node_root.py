@@ -25,6 +25,7 @@ _FOLDERS = (
     "etc/ssh",
     "var/backups",
     "var/lock",
+    "var/lib/ganeti/export",
     "var/lib/ganeti/rapi",
     "var/log/ganeti",
     "srv/ganeti/os",

@@ -26,6 +26,11 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "Only root can listen on port 22.",
     ),
     (
+        "no-question",
+        "gnt-node modify -O no is given --force.",
+        "It asks whether to go on (SetNodeParams in lib/client/gnt_node.py), and the suite gives it no terminal.",
+    ),
+    (
         "no-dsa",
         "Where the suite has Ganeti use DSA keys for ssh, it uses ECDSA keys.",
         "OpenSSH refuses to log in with DSA keys unless told otherwise since 7.0, and has none since 10.0.",
@@ -83,6 +88,7 @@ class Commands:
 
         command = self._below_own.sub(exchanged, command)
         command = command.replace("-F/dev/null", f"-F/dev/null -oPort={self._ssh_port}")
+        command = command.replace("gnt-node modify -O no ", "gnt-node modify --force -O no ")
         return _DSA.sub(r"\g<1>ecdsa", command)
 
 

@@ -261,6 +261,20 @@ def test_export_folders(home: VirtualCluster, look: Look) -> None:
     assert (adapted, plain) == ([True, True, True], [False, False, True])
 
 
+def test_transfer_certificates(home: VirtualCluster, look: Look) -> None:
+    adapted, plain = look("""
+        import OpenSSL
+        from ganeti import backend, constants
+        name, pem = backend.CreateX509Certificate(3600)
+        backend.RemoveX509Certificate(name)
+        certificate = OpenSSL.crypto.load_certificate(OpenSSL.crypto.FILETYPE_PEM, pem)
+        tell([certificate.get_subject().CN, constants.X509_CERT_CN])
+    """)
+    own_name, expected = plain
+    assert own_name == home.master.name
+    assert adapted == [expected if home.ganeti.series == "3.0" else own_name, expected]
+
+
 def test_installation_paths(home: VirtualCluster, look: Look) -> None:
     adapted, plain = look("""
         from ganeti import constants, pathutils

@@ -191,7 +191,7 @@ def test_macs(vcluster: VirtualCluster) -> None:
 
 @shows(
     ROW,
-    "an instance whose name has the address of a living node is refused, and one that nobody has is not",
+    "an address is refused that a living node or a running instance has, and one that nobody has is not",
     because=("truthful-ping",),
 )
 def test_address_that_is_alive(vcluster: VirtualCluster) -> None:
@@ -200,10 +200,17 @@ def test_address_that_is_alive(vcluster: VirtualCluster) -> None:
         vcluster.add_instance("node2", primary="node1", ip_check=True)
     # Refuses connections as any loopback address does, which Ganeti would take for a sign of life.
     instance = vcluster.add_instance("free", primary="node1", ip_check=True, start=False)
-    instance.rename("back", ip_check=True)
-    instance.rename("free", ip_check=True)
+    for name in ("back", "free"):
+        instance.rename(name, ip_check=True)
     with pytest.raises(JobFailed, match=f"IP {node.ip} of instance node2.vc already in use"):
         instance.rename("node2", ip_check=True)
+
+    address = vcluster.add_name("later")
+    guest = vcluster.add_instance("guest", primary="node2", nics=[{"ip": address}])
+    with pytest.raises(JobFailed, match=f"IP {address} of instance later.vc already in use"):
+        vcluster.add_instance("later", primary="node1", ip_check=True)
+    guest.stop()
+    vcluster.add_instance("later", primary="node1", ip_check=True)
 
 
 @shows(ROW, "bridges of an offline node are not asked for", because=BRIDGES)

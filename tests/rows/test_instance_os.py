@@ -197,3 +197,54 @@ def test_definition_of_a_folder(vcluster: VirtualCluster, tmp_path: Path) -> Non
     vcluster.add_instance("web", "file", primary="node3", os="greeter+default", osparams={"greeting": "hi"})
     assert disk_of(vcluster, "web.vc", "node3.vc").read_bytes().startswith(b"hi from default")
     assert not made.exists()
+
+
+@shows("instance OS operations", "an OS image is copied to the disk, without an OS definition")
+def test_image(vcluster: VirtualCluster) -> None:
+    image = vcluster.node("node2").path("/root/image")
+    image.write_bytes(b"a system" + bytes(1 << 20))
+    web = vcluster.add_instance("web", "file", primary="node2", os=None, osparams={"os-image": str(image)})
+    assert web.status == "running"
+    assert disk_of(vcluster, "web.vc", "node2.vc").read_bytes().startswith(b"a system\0")
+    # One that needs a virtual machine to install is found, and refused without an image for that machine.
+    for folder in vcluster.scripts.add_os("distrusted"):
+        (folder / "create").rename(folder / "create_untrusted")
+    assert "trusted: False" in vcluster.run("gnt-os", "info", "distrusted").stdout
+    with pytest.raises(JobFailed, match="an install image has not been specified"):
+        vcluster.add_instance("other", "file", primary="node2", os="distrusted+default")
+
+
+@pytest.mark.slow
+@shows(
+    "instance OS operations",
+    "export and import scripts move what they say between nodes; one that fails fails the job",
+)
+def test_export_and_import(vcluster: VirtualCluster) -> None:
+    export = 'head -c 16 "$EXPORT_DEVICE"; echo "was $INSTANCE_NAME"'
+    vcluster.scripts.add_os(
+        "own",
+        export=recording("export", export),
+        import_=recording("import", 'exec dd of="$IMPORT_DEVICE" conv=notrunc status=none'),
+        rename=recording("rename"),
+    )
+    web = vcluster.add_instance("web", "file", primary="node2", os="own+default")
+    vcluster.run("gnt-backup", "export", "--long-sleep", "--node=node3", "web.vc")
+    [seen] = calls(vcluster.node("node2"), "export")
+    assert seen["EXPORT_DEVICE"] == str(disk_of(vcluster, "web.vc", "node2.vc"))
+    assert (seen["EXPORT_INDEX"], seen["INSTANCE_NAME"]) == ("0", "web.vc")
+
+    vcluster.scripts.add_os("own", export="echo out of paper >&2; exit 6", nodes=["node2"])
+    failed = vcluster.run("gnt-backup", "export", "--long-sleep", "--node=node3", "web.vc", check=False)
+    assert failed.returncode == 1
+    assert "out of paper" in failed.stdout + failed.stderr
+    assert web.status == "running"
+
+    vcluster.add_name("copy.vc")
+    source = ("--src-node=node3", "--src-dir=web.vc")
+    vcluster.run("gnt-backup", "import", "--node=node1", *source, "-t", "file", "--no-ip-check", "copy.vc")
+    [seen] = calls(vcluster.master, "import")
+    disk = disk_of(vcluster, "copy.vc", "node1.vc")
+    assert (seen["IMPORT_DEVICE"], seen["IMPORT_INDEX"]) == (str(disk), "0")
+    assert disk.read_bytes().startswith(b"web.vc disk 0\n\0\0was web.vc\n")
+    [renamed] = calls(vcluster.master, "rename")
+    assert (renamed["OLD_INSTANCE_NAME"], renamed["INSTANCE_NAME"]) == ("web.vc", "copy.vc")

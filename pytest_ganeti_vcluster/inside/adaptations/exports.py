@@ -1,4 +1,4 @@
-"""Each node's own exports (`gnt-backup`).
+"""Exports of instances (`gnt-backup`), and their moves to other clusters.
 
 A job names the folder of an export by its path on the master, node root included, and another node's noded takes it
 as it is.
@@ -41,6 +41,19 @@ def _export_folders(module: Any, place: Place) -> None:
     module.ExportInfo = ExportInfo
 
 
+def _transfer_certificates(module: Any, place: Place) -> None:  # noqa: ARG001
+    original = module.utils.GenerateSelfSignedX509Cert
+    constants = module.constants
+
+    def GenerateSelfSignedX509Cert(common_name: str, *args: Any, **kwargs: Any) -> Any:
+        # Who sends expects this name of whoever receives (lib/impexpd/__init__.py), since 3.1 the receiver's own.
+        if (constants.VERSION_MAJOR, constants.VERSION_MINOR) < (3, 1):
+            common_name = constants.X509_CERT_CN
+        return original(common_name, *args, **kwargs)
+
+    module.utils.GenerateSelfSignedX509Cert = GenerateSelfSignedX509Cert
+
+
 ADAPTATIONS = (
     Adaptation(
         name="export-folders",
@@ -55,5 +68,20 @@ ADAPTATIONS = (
         why="A job names the folder of an export by its path on the master; on a real cluster that is the same on each"
         " node.",
         apply=_export_folders,
+    ),
+    Adaptation(
+        name="transfer-certificates",
+        module="ganeti.backend",
+        targets=(
+            "CreateX509Certificate",
+            "utils.GenerateSelfSignedX509Cert",
+            "constants.X509_CERT_CN",
+            "constants.VERSION_MAJOR",
+            "constants.VERSION_MINOR",
+        ),
+        what="In Ganeti 3.0, certificates for moves between clusters have the name that Ganeti 3.0 expects of them.",
+        why="They have another, which socat has refused since 1.7.3: Ganeti's issue 1681, mended in 3.1. No instance"
+        " could be moved to another cluster.",
+        apply=_transfer_certificates,
     ),
 )
