@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
+from pytest_ganeti_vcluster.cluster.bulk_join import BulkJoin
 from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
 from pytest_ganeti_vcluster.cluster.restoring import base_processes, first_state
@@ -81,13 +82,16 @@ class _Boot:
             boot.wait_ready(master, master)
         for group in sorted({node.group for node in nodes} - {"default"}):
             boot.add_group(master, group)
-        for number, node in enumerate(others, 2):
+        one_by_one, at_once = (others[:1], others[1:]) if base.spec.joins_in_bulk else (others, [])
+        for number, node in enumerate(one_by_one, 2):
             self.tell(f"gnt-node add {node.site.name} (node {number} of {total})")
             with timeline.stage(f"gnt-node add {node.site.name}"):
                 boot.add(master, node)
         with timeline.stage("readiness of all nodes"):
-            for node in others:
+            for node in one_by_one:
                 boot.wait_ready(node, master)
+        if at_once:
+            BulkJoin(base=base, tell=self.tell, master=master, model=one_by_one[0]).run(at_once)
         if master.group != "default":
             boot.assign_group(master, master)
         for node in others:

@@ -15,6 +15,10 @@ from pytest_ganeti_vcluster.ganeti.daemons import OPTIONAL_DAEMONS
 #: Disk templates that need no privilege.
 DISK_TEMPLATES = ("diskless", "file", "sharedfile")
 ENGINES = ("loopback", "namespaces")
+JOINS = ("auto", "real", "bulk")
+
+#: Nodes up to which each one joins by `gnt-node add`, unless a spec says otherwise.
+MOST_REAL_JOINS = 8
 
 #: Every node needs an address of the lease, and Ganeti's own protocols end long before this.
 MOST_NODES = 1000
@@ -155,6 +159,7 @@ class ClusterSpec:
     `init_options`    further arguments for `gnt-cluster init`
     `name`            of the cluster, without domain
     `secondary_ips`   whether each node has a secondary IP address, beside its primary one
+    `join`            "real": by `gnt-node add`; "bulk": by writing what it would write; "auto": bulk beyond 8 nodes
     """
 
     nodes: tuple[NodeSpec, ...] = attrs.field(default=3, converter=_nodes)
@@ -166,6 +171,7 @@ class ClusterSpec:
     init_options: tuple[str, ...] = attrs.field(default=(), converter=_to_init_options)
     name: str = "cluster"
     secondary_ips: bool = False
+    join: str = "auto"
 
     def __attrs_post_init__(self) -> None:
         _check_choices("disk_templates", self.disk_templates, DISK_TEMPLATES)
@@ -179,6 +185,7 @@ class ClusterSpec:
         _check_name("name", self.name)
         if not isinstance(self.secondary_ips, bool):
             raise _bad("secondary_ips", self.secondary_ips, "True or False")
+        _check_choices("join", (self.join,), JOINS)
         self._check_nodes()
 
     def _check_nodes(self) -> None:
@@ -211,6 +218,11 @@ class ClusterSpec:
                 )
         return cls(**{**(defaults or {}), **keywords})
 
+    @property
+    def joins_in_bulk(self) -> bool:
+        """Whether nodes, but for the first two, join by what `gnt-node add` would have written."""
+        return self.join == "bulk" or (self.join == "auto" and len(self.nodes) > MOST_REAL_JOINS)
+
     def without_capacities(self) -> ClusterSpec:
         """Return the same cluster with the machine's figures for each node: nothing else is built otherwise."""
         return attrs.evolve(self, nodes=[node.without_capacity() for node in self.nodes])
@@ -230,4 +242,5 @@ class ClusterSpec:
         return cls(**{**value, "nodes": [NodeSpec.from_json(node) for node in value["nodes"]]})
 
     def __str__(self) -> str:
-        return f"{self.name} of {len(self.nodes)} node" + ("s" if len(self.nodes) > 1 else "")
+        nodes = f"{len(self.nodes)} node" + ("s" if len(self.nodes) > 1 else "")
+        return f"{self.name} of {nodes}" + (", joined in bulk" if self.joins_in_bulk else "")
