@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,13 @@ from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
 from pytest_ganeti_vcluster.ganeti.node_root import read_capacity, write_capacity
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+
+#: Seconds that a daemon may take to be gone after SIGKILL.
+_KILLING = 10.0
 
 
 @attrs.frozen
@@ -54,6 +59,16 @@ class NodeDaemon:
             return self.log_path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
+
+    def kill(self) -> None:
+        """Kill it, as the kernel does when memory runs out; return when it is gone. Nothing where it does not run.
+
+        Nobody starts it again but the watcher and `daemon-util start`.
+        """
+        pid = self.pid
+        process = None if pid is None else ProcessIdentity.of(pid)
+        if process is not None and process.signal(signal.SIGKILL):
+            process.wait_gone(_KILLING)
 
 
 class VirtualNode:

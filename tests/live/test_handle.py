@@ -148,8 +148,12 @@ def test_daemon_is_stopped_and_started(cluster: VirtualCluster) -> None:
     third.run("daemon-util", "stop", "ganeti-noded")
     assert third.daemon("noded").pid is None
     assert "noded" not in third.daemons
+    third.daemon("noded").kill()
     third.run("daemon-util", "start", "ganeti-noded")
     assert third.daemon("noded").pid not in {None, pid}
+    third.daemon("noded").kill()
+    assert not third.daemon("noded").running
+    third.run("daemon-util", "start", "ganeti-noded")
     assert cluster.verify() == []
 
 

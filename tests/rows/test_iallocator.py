@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed
 from tests.rows.showing import shows
 
@@ -117,7 +118,7 @@ def test_misbehaving_scripts(vcluster: VirtualCluster) -> None:
     jobs = {name: vcluster.submit({**CREATE, "instance_name": "web.vc", "iallocator": name}) for name in told}
     for name, (kind, message) in told.items():
         with pytest.raises(JobFailed) as caught:
-            jobs[name].wait(60)
+            jobs[name].wait(TIMEOUT)
         assert (caught.value.kind, message in caught.value.error) == (kind, True), caught.value
     assert vcluster.instances == []
 
@@ -127,8 +128,8 @@ def test_multi_allocation(vcluster: VirtualCluster) -> None:
     def ask(iallocator: str, *names: str, memory: int = 128) -> Any:
         wanted = [{**CREATE, "instance_name": f"{name}.vc", "beparams": {"memory": memory}} for name in names]
         op = {"OP_ID": "OP_INSTANCE_MULTI_ALLOC", "instances": wanted, "iallocator": iallocator}
-        [result] = vcluster.submit(op).wait(60)
-        vcluster.wait_idle(60)
+        [result] = vcluster.submit(op).wait(TIMEOUT)
+        vcluster.wait_idle()
         return result
 
     names = ("anna", "berta", "carla")
@@ -185,8 +186,8 @@ def test_node_evacuation(vcluster: VirtualCluster) -> None:
 def test_change_of_group(vcluster: VirtualCluster) -> None:
     def change(target_groups: list[str] | None = None) -> None:
         op = {"OP_ID": "OP_INSTANCE_CHANGE_GROUP", "instance_name": "anna.vc"}
-        vcluster.submit({**op, "target_groups": target_groups} if target_groups else op).wait(60)
-        vcluster.wait_idle(60)
+        vcluster.submit({**op, "target_groups": target_groups} if target_groups else op).wait(TIMEOUT)
+        vcluster.wait_idle()
 
     vcluster.add_instance("anna", primary="node1")
     with pytest.raises(JobFailed, match="There are no possible target groups"):
@@ -200,7 +201,7 @@ def test_change_of_group(vcluster: VirtualCluster) -> None:
         change()
     # Not by gnt-cluster: an option without a value is a null, which a command line cannot say (noded.py:1114).
     lenient = {"no-capacity-checks": None}
-    vcluster.submit({"OP_ID": "OP_CLUSTER_SET_PARAMS", "default_iallocator_params": lenient}).wait(60)
+    vcluster.submit({"OP_ID": "OP_CLUSTER_SET_PARAMS", "default_iallocator_params": lenient}).wait(TIMEOUT)
     change(["remote"])
     assert placed(vcluster)["anna.vc"] in {"node2.vc", "node3.vc"}
     change(["default"])
@@ -208,7 +209,7 @@ def test_change_of_group(vcluster: VirtualCluster) -> None:
     # Ganeti's own fault: it asserts that it has locks that it has not yet asked for (lib/cmdlib/group.py:723; other
     # units set dont_collate_locks, lib/mcpu.py:578). 3.1.1 has it too. Nothing is moved.
     with pytest.raises(JobFailed, match="failed in OP_GROUP_EVACUATE"):
-        vcluster.submit({"OP_ID": "OP_GROUP_EVACUATE", "group_name": "default"}).wait(60)
+        vcluster.submit({"OP_ID": "OP_GROUP_EVACUATE", "group_name": "default"}).wait(TIMEOUT)
     assert "assert self.group_uuid in owned_groups" in vcluster.master.path(
         "/var/log/ganeti/jobs.log"
     ).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.errors import JobFailed
 from tests.live.effects import disks, marker
 from tests.rows.recorded import calls, recording
@@ -101,7 +102,7 @@ def test_reinstall(vcluster: VirtualCluster) -> None:
     assert seen["INSTANCE_REINSTALL"] == "1"
     # Over RAPI it is stopped before, and started afterwards.
     job = vcluster.rapi.post("instances/web.vc/reinstall", {"os": "greeter+default"})
-    vcluster.rapi.wait_job(job, 60)
+    vcluster.rapi.wait_job(job, TIMEOUT)
     assert (len(calls(vcluster.node("node3"), "create")), web.status) == (2, "running")
 
     bare = vcluster.add_instance("bare", start=False)
@@ -124,7 +125,7 @@ def test_rename(vcluster: VirtualCluster) -> None:
 
     vcluster.scripts.add_os("plain", rename="echo the registry is closed; exit 4", nodes=["node2"])
     job = vcluster.submit({"OP_ID": "OP_INSTANCE_RENAME", "instance_name": "shop.vc", "new_name": "mall.vc"})
-    assert job.wait(60) == ["mall.vc"]
+    assert job.wait(TIMEOUT) == ["mall.vc"]
     log = "\n".join(str(entry.message) for entry in job.log)
     assert "Could not run OS rename script for instance mall.vc on node node2.vc" in log
     assert "the registry is closed" in log

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from pytest_ganeti_vcluster.cluster.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from tests.leaks import settle
+from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from tests.rows.recorded import calls, recording
 from tests.rows.showing import shows
 
@@ -59,7 +58,7 @@ def test_refused(vcluster: VirtualCluster) -> None:
     closed.chmod(0o644)
     open_to_all.chmod(0o757)
     job = vcluster.submit({**_OP, "command": "look", "nodes": [node.name for node in vcluster.nodes]})
-    [answers] = job.wait(60)
+    [answers] = job.wait(TIMEOUT)
     assert [ok for ok, _text in answers] == [False] * 3
     for node, (_ok, text) in zip(vcluster.nodes, answers):
         assert text == f"Command 'look' on node '{node.name}' failed: Executing command 'look' failed"
@@ -86,7 +85,7 @@ def test_refused_names(vcluster: VirtualCluster) -> None:
         vcluster.submit({**_OP, "command": command, "nodes": [node.name]})
         for node, command in ((first, "../restricted-commands/look"), (second, "look.sh"), (third, "look"))
     ]
-    assert [job.wait(90)[0][0][0] for job in jobs] == [False] * 3
+    assert [job.wait(TIMEOUT)[0][0][0] for job in jobs] == [False] * 3
     assert "Invalid command name" in first.log("noded")
     assert "Command name contains forbidden characters" in second.log("noded")
     assert f"'{third.path('/etc/ganeti/restricted-commands')}' are too permissive" in third.log("noded")
@@ -96,12 +95,9 @@ def test_refused_names(vcluster: VirtualCluster) -> None:
 @shows("restricted commands", "nodes that are offline are left out, and one with a dead noded is told of")
 def test_nodes_that_do_not_answer(vcluster: VirtualCluster) -> None:
     vcluster.scripts.add_restricted_command("look", "hostname")
-    pid = vcluster.node("node2").daemon("noded").pid
-    assert pid is not None
-    vcluster.node("node2").run("kill", f"-{signal.SIGKILL}", str(pid))
-    assert not settle(lambda: vcluster.node("node2").daemon("noded").running)
+    vcluster.node("node2").daemon("noded").kill()
     names = [node.name for node in vcluster.nodes]
-    [[first, second, third]] = vcluster.submit({**_OP, "command": "look", "nodes": names}).wait(60)
+    [[first, second, third]] = vcluster.submit({**_OP, "command": "look", "nodes": names}).wait(TIMEOUT)
     assert (first, third) == ([True, "node1.vc\n"], [True, "node3.vc\n"])
     assert second[0] is False
     assert re.match(r"Command 'look' on node 'node2\.vc' failed: Error 7: Failed to connect", second[1])
@@ -109,7 +105,7 @@ def test_nodes_that_do_not_answer(vcluster: VirtualCluster) -> None:
     told = vcluster.run("gnt-node", "restricted-command", "look", "node1", "node2")
     assert "Node: node2.vc" not in told.lines
     assert "Node: node1.vc" in told.lines
-    [[one]] = vcluster.submit({**_OP, "command": "look", "nodes": ["node2.vc"]}).wait(60)
+    [[one]] = vcluster.submit({**_OP, "command": "look", "nodes": ["node2.vc"]}).wait(TIMEOUT)
     assert one == [False, "Command 'look' on node 'node2.vc' failed: Node is marked offline"]
 
 
