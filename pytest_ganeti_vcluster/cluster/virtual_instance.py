@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ganeti_vcluster.errors import LuxiError
+from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
@@ -73,6 +74,16 @@ class VirtualInstance:
         return [primary.path(disk["logical_id"][1]) for disk in self.info(static=True)["disks"]]
 
     # Running
+
+    @property
+    def running_on(self) -> list[VirtualNode]:
+        """The nodes whose hypervisor runs it now, whatever Ganeti's books say; of the fake hypervisor only."""
+        return [node for node in self._cluster.nodes if (node.root / RUNNING_INSTANCES / self.name).exists()]
+
+    def crash(self) -> None:
+        """End it at once, as if its guest had crashed; Ganeti is not told. Nothing happens where it does not run."""
+        for node in self._cluster.nodes:
+            (node.root / RUNNING_INSTANCES / self.name).unlink(missing_ok=True)
 
     def start(self, **fields: Any) -> None:
         """Start it."""

@@ -62,7 +62,7 @@ def test_queries_tell_how_instances_are(vcluster: VirtualCluster) -> None:
     for name in ("runs", "down", "crashed", "astray"):
         vcluster.add_instance(name, primary="node2", start=name in {"runs", "crashed"}, vcpus=2)
     second, third = (vcluster.node(name) for name in ("node2", "node3"))
-    second.path(f"{HYPERVISOR}/crashed.vc").unlink()
+    vcluster.instance("crashed").crash()
     third.path(f"{HYPERVISOR}/astray.vc").write_text("0\n128\n2\n", encoding="ascii")
 
     listed = vcluster.run(
@@ -74,6 +74,7 @@ def test_queries_tell_how_instances_are(vcluster: VirtualCluster) -> None:
         ["down.vc", "ADMIN_down", "-", "-"],
         ["runs.vc", "running", "128M", "2"],
     ]
+    assert vcluster.instance("astray").running_on == [third]
     info = vcluster.instance("runs").info()
     assert (info["config_state"], info["run_state"], info["hypervisor"]) == ("up", "up", "fake")
     problems = {(one.code, one.item) for one in vcluster.verify()}
@@ -115,6 +116,31 @@ def test_migration_and_failover(vcluster: VirtualCluster) -> None:
         instance.migrate("node1")
     instance.migrate("node1", allow_failover=True)
     assert (instance.primary.name, running_on(vcluster, "one.vc")) == ("node1.vc", [])
+
+
+@shows(
+    ROW, "all instances of a node migrate and fail over; those of a node, and all, are stopped and started"
+)
+def test_instances_of_a_whole_node(vcluster: VirtualCluster) -> None:
+    second, third = (vcluster.node(name) for name in ("node2", "node3"))
+    instances = [vcluster.add_instance(name, primary=second) for name in ("one", "two")]
+    vcluster.run("gnt-node", "migrate", "-f", "-n", "node3", "node2")
+    assert [one.running_on for one in instances] == [[third], [third]]
+    vcluster.run("gnt-node", "failover", "-f", "node3")
+    for one in instances:
+        assert one.running_on == [one.primary] != [third]
+        if one.primary.name != second.name:
+            one.migrate(second)
+
+    vcluster.add_instance("three", primary="node1")
+    vcluster.run("gnt-instance", "stop", "--primary", "--force-multiple", "node2")
+    assert {one.name: one.status for one in vcluster.instances} == {
+        "one.vc": "ADMIN_down",
+        "three.vc": "running",
+        "two.vc": "ADMIN_down",
+    }
+    vcluster.run("gnt-instance", "start", "--all", "--force-multiple")
+    assert {one.status for one in vcluster.instances} == {"running"}
 
 
 @shows(ROW, "a migration that fails leaves the instance where it was, and one that was cut off is put right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -99,7 +100,7 @@ def test_parameters_of_kvm(vcluster: VirtualCluster) -> None:
 
 @shows(
     ROW,
-    "with KVM enabled its instances are made and changed; to start one needs KVM itself",
+    "with KVM enabled its instances are made and changed, and have a console command; to start one needs KVM itself",
     because=("hypervisor-files",),
 )
 def test_instances_of_kvm(vcluster: VirtualCluster) -> None:
@@ -120,6 +121,8 @@ def test_instances_of_kvm(vcluster: VirtualCluster) -> None:
         instance.modify(hvparams={"kernel_path": "/opt/vcluster-trial/none"})
     instance.modify(hvparams={"vnc_bind_address": "127.0.0.1"})
     assert instance.field("hv/vnc_bind_address") == "127.0.0.1"
+    console = vcluster.run("gnt-instance", "console", "--show-cmd", "one").stdout
+    assert re.search(r"root@node2\.vc .*kvm-console-wrapper .* one\.vc ", console)
     # What validates is the node's; what would run is looked for on the machine, under its own path.
     with pytest.raises(JobFailed, match=f"Can't execute '{KVM} --help': not found"):
         instance.start()
