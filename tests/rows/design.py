@@ -96,7 +96,7 @@ ROWS = (
         "No special privileges needed",
         differs=(
             "Hooks run as the ordinary user, with the variables added that keep them on their node.",
-            "Paths are the machine's, other than what GANETI_DATA_DIR and GANETI_ROOTDIR say.",
+            "Paths are the machine's, other than those below GANETI_DATA_DIR, GANETI_ROOTDIR and HOME.",
         ),
     ),
     Row(

@@ -141,6 +141,23 @@ def test_verify_tells_of_hooks(vcluster: VirtualCluster) -> None:
     assert "cluster-verify-post.d/50-test failed" in problems[0].message
 
 
+@pytest.mark.slow
+@shows("hooks", "a node that joins is told of on all nodes, and has no hooks of its own until it gets them")
+def test_hooks_of_a_new_node(vcluster: VirtualCluster) -> None:
+    for phase in ("pre", "post"):
+        vcluster.scripts.add_hook("node-add", phase, recording(phase))
+    old = vcluster.nodes
+    new = vcluster.add_node()
+    for node in old:
+        [pre], [post] = calls(node, "pre"), calls(node, "post")
+        assert pre["GANETI_NODE_NAME"] == post["GANETI_NODE_NAME"] == new.name
+        assert pre["GANETI_NODE_PIP"] == new.ip
+    assert calls(new, "post") == []
+    assert len(vcluster.scripts.add_hook("node-modify", "post", recording("modify"))) == 4
+    vcluster.run("gnt-node", "modify", "--drained=yes", new.name)
+    assert [len(calls(node, "modify")) for node in vcluster.nodes] == [1, 0, 0, 1]
+
+
 def test_hook_that_would_never_run(vcluster: VirtualCluster) -> None:
     add = vcluster.scripts.add_hook
     with pytest.raises(SpecError, match=r"(?s)operation='instance-create'.*instance-add, .*node-remove"):

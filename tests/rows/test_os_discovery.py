@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.errors import JobFailed
+from tests.rows.ganeti_copy import copy_ganeti
 from tests.rows.identities import uuid_of
 from tests.rows.showing import shows
 
@@ -117,6 +122,23 @@ def test_nodes_that_do_not_answer(vcluster: VirtualCluster) -> None:
     vcluster.node("node2").daemon("noded").kill()
     assert known(vcluster)["rare"]["valid"]
     assert listed(vcluster) == ["dd+default", "rare+default"]
+
+
+@pytest.mark.slow
+@shows(
+    "node OS discovery",
+    "the node's own definition goes before one of the same name that the installation has",
+)
+def test_definition_that_hides_another(vcluster: VirtualCluster, tmp_path: Path) -> None:
+    share = copy_ganeti(vcluster.ganeti, tmp_path)
+    shutil.copytree(vcluster.master.path("/srv/ganeti/os/dd"), share.parent / "os" / "twice")
+    with build_cluster(ClusterSpec(nodes=1, ganeti=str(tmp_path)), vcluster.parts.settings) as cluster:
+        assert listed(cluster) == ["dd+default", "twice+default"]
+        cluster.scripts.add_os("twice", variants=("own",))
+        assert listed(cluster) == ["dd+default", "twice+own"]
+        # Ganeti's own fault: it takes six values of the seven that it is given (lib/client/gnt_os.py:220).
+        told = cluster.run("gnt-os", "diagnose", check=False)
+        assert (told.returncode, "too many values to unpack" in told.stderr) == (1, True)
 
 
 @shows("node OS discovery", "modify hides, blacklists and sets parameters for all instances of an OS")

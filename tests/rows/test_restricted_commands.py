@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from pytest_ganeti_vcluster.cluster.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
+from tests.rows.ganeti_copy import copy_ganeti
 from tests.rows.recorded import calls, recording
 from tests.rows.showing import shows
 
@@ -110,14 +110,10 @@ def test_nodes_that_do_not_answer(vcluster: VirtualCluster) -> None:
 
 
 @pytest.mark.slow
+@three_nodes
 @shows("restricted commands", "a Ganeti that was built without them refuses all")
-def test_disabled(vcluster_session: VirtualCluster, tmp_path: Path) -> None:
-    ganeti = vcluster_session.ganeti
-    share = tmp_path / "usr/share/ganeti" / ganeti.series
-    shutil.copytree(ganeti.share, share, ignore=shutil.ignore_patterns("__pycache__"))
-    lib = tmp_path / "usr/lib/ganeti"
-    lib.mkdir(parents=True)
-    (lib / ganeti.series).symlink_to(ganeti.lib)
+def test_disabled(vcluster: VirtualCluster, tmp_path: Path) -> None:
+    share = copy_ganeti(vcluster.ganeti, tmp_path)
     constants = share / "ganeti/_constants.py"
     text = constants.read_text(encoding="utf-8")
     assert "ENABLE_RESTRICTED_COMMANDS = True" in text
@@ -125,9 +121,7 @@ def test_disabled(vcluster_session: VirtualCluster, tmp_path: Path) -> None:
         text.replace("ENABLE_RESTRICTED_COMMANDS = True", "ENABLE_RESTRICTED_COMMANDS = False"),
         encoding="utf-8",
     )
-    with build_cluster(
-        ClusterSpec(nodes=1, ganeti=str(tmp_path)), vcluster_session.parts.settings
-    ) as cluster:
+    with build_cluster(ClusterSpec(nodes=1, ganeti=str(tmp_path)), vcluster.parts.settings) as cluster:
         cluster.scripts.add_restricted_command("look", "hostname")
         told = cluster.run("gnt-node", "restricted-command", "look", "node1", check=False)
         assert told.returncode == 1
