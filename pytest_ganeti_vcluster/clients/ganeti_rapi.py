@@ -25,18 +25,22 @@ def official_client(
     password: str,
     *,
     ca_file: Path,
+    check_name: bool,
     server_name: str | None,
     timeout: float,
     folder: Path | None,
 ) -> Any:
-    """Give a `GanetiRapiClient` for `url`. Raises `MachineError` where module or pycurl are absent."""
+    """Give a `GanetiRapiClient` for `url`; with `check_name` the certificate must name the host.
+
+    Raises `MachineError` where module or pycurl are absent.
+    """
     module = client_module(folder)
     pycurl = importlib.import_module("pycurl")
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _DEFAULT_PORT
     generic = module.GenericCurlConfig(
         cafile=str(ca_file),
-        verify_hostname=True,
+        verify_hostname=check_name,
         proxy="",
         connect_timeout=max(1, round(timeout)),
         timeout=max(1, round(timeout)),

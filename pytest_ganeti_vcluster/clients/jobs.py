@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from functools import partial
 from typing import Any, Callable, TypeVar
@@ -12,7 +13,7 @@ from pytest_ganeti_vcluster.clients.deadline import Deadline
 from pytest_ganeti_vcluster.clients.luxi import LONGEST_WAIT, LuxiClient
 from pytest_ganeti_vcluster.clients.records import FINAL, RECORD_FIELDS, JobChange, JobRecord, LogEntry
 from pytest_ganeti_vcluster.clients.transport import LuxiTimeout, LuxiUnreachable
-from pytest_ganeti_vcluster.errors import LuxiError
+from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout, LuxiError
 
 #: How long a job without a deadline is waited for while there is no master daemon to ask, in seconds.
 PATIENCE = 60.0
@@ -34,6 +35,31 @@ _Answer = TypeVar("_Answer")
 def submit(luxi: Callable[[], LuxiClient], ops: Any) -> Job:
     """Submit an opcode, or a list of opcodes as one job. Raises `SpecError`, `LuxiError`."""
     return Job(luxi().submit_job(ops), luxi)
+
+
+def jobs_of(luxi: Callable[[], LuxiClient]) -> list[Job]:
+    """Give all jobs in the queue of the cluster whose current master `luxi()` talks to, oldest first."""
+    rows = luxi().query("job", ["id"]).rows
+    return [Job(number, luxi) for number in sorted(int(row["id"]) for row in rows)]
+
+
+def wait_idle(luxi: Callable[[], LuxiClient], timeout: float) -> None:
+    """Return when no job waits or runs; `JobTimeout` names those that do after `timeout` seconds."""
+    deadline = Deadline.after(timeout)
+    while True:
+        rows = luxi().query("job", ["id", "status"]).rows
+        busy = [int(row["id"]) for row in rows if row["status"] not in FINAL]
+        if not busy:
+            return
+        if deadline.passed():
+            numbers, name = (
+                ", ".join(map(str, busy)),
+                luxi().query_config_values(["cluster_name"])["cluster_name"],
+            )
+            message = f"jobs {numbers} of {name} have not ended after {timeout:.0f} s"
+            raise JobTimeout(message, job_id=busy[0])
+        with contextlib.suppress(JobFailed, JobTimeout):
+            Job(busy[0], luxi).wait(deadline.remaining(timeout))
 
 
 @attrs.frozen

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
+import re
+import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -22,6 +25,7 @@ from pytest_ganeti_vcluster.errors import RapiError, SpecError
 _VERSION_PATH = "/2/"
 #: RAPI lets a request wait this long for a job to change, in seconds (`_WFJC_TIMEOUT` in lib/rapi/rlib2.py).
 _RAPI_WAIT = 10.0
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 #: How long the last look at a job may take whose time is up, in seconds.
 _LAST_LOOK = 5.0
 
@@ -37,7 +41,8 @@ class RapiClient:
     The server's certificate has to be signed by the authority in `ca_file` and be valid for the host in
     `url`, or for `server_name` where that is given. `timeout` is in seconds, for connecting and for each
     read. No request is ever repeated and no connection is kept. `client_module_folder` is where Ganeti's own
-    client module lies (see `ganeti_client`).
+    client module lies (see `ganeti_client`). With `certificate`, a file in PEM, the server must have the first one in
+    it, and neither name nor authority count: Ganeti's own certificates are signed by themselves and name nobody.
 
     The verbs take the path from the root (`/2/nodes`) or behind `/2/` (`nodes`) and keyword parameters for
     the query, and give the decoded JSON. They raise `RapiError`, with `status` 0 without an HTTP answer.
@@ -50,6 +55,7 @@ class RapiClient:
     server_name: str | None = None
     timeout: float = 60.0
     client_module_folder: Path | None = None
+    certificate: Path | None = None
 
     @url.validator
     def _check_url(self, _attribute: Any, url: str) -> None:
@@ -96,13 +102,11 @@ class RapiClient:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode("utf-8")
         seconds = self.timeout if timeout is None else timeout
-        with urllib3.PoolManager(
-            num_pools=1,
-            ca_certs=str(self.ca_file),
-            cert_reqs="CERT_REQUIRED",
-            server_hostname=self.server_name,
-            assert_hostname=self.server_name,
-        ) as pool:
+        try:
+            checks = self._checks()
+        except OSError as problem:
+            raise self._unanswered(method, target, problem) from problem
+        with urllib3.PoolManager(num_pools=1, **checks) as pool:
             try:
                 answer = pool.request(
                     method,
@@ -117,6 +121,20 @@ class RapiClient:
                 raise self._unanswered(method, target, problem) from problem
         return _decode(method, target, answer.status, answer.data)
 
+    def _checks(self) -> dict[str, Any]:
+        """Give what urllib3 is to check of the server's certificate."""
+        if self.certificate is None:
+            return {
+                "ca_certs": str(self.ca_file),
+                "cert_reqs": "CERT_REQUIRED",
+                "server_hostname": self.server_name,
+                "assert_hostname": self.server_name,
+            }
+        text = self.certificate.read_text(encoding="ascii")
+        first = _CERTIFICATE.search(text)
+        der = ssl.PEM_cert_to_DER_cert(first.group()) if first else b""
+        return {"cert_reqs": "CERT_NONE", "assert_fingerprint": hashlib.sha256(der).hexdigest()}
+
     def _target(self, path: str, params: Mapping[str, Any]) -> str:
         whole = path if path.startswith("/") else _VERSION_PATH + path
         query = urlencode([(key, _parameter(one)) for key, value in params.items() for one in _each(value)])
@@ -130,6 +148,8 @@ class RapiClient:
         elif isinstance(problem, urllib3.exceptions.SSLError):
             host = self.server_name or urlsplit(self.url).hostname
             cure = f"the certificate has to be signed by {self.ca_file} and to name {host}"
+            if self.certificate is not None:
+                cure = f"the certificate has to be the one in {self.certificate}"
         return RapiError(f"RAPI {method} {target} at {self.url}: {problem}", cure=cure)
 
     # -- the few things everybody asks
@@ -190,7 +210,8 @@ class RapiClient:
             self.url,
             self.username,
             self.password,
-            ca_file=self.ca_file,
+            ca_file=self.certificate or self.ca_file,
+            check_name=self.certificate is None,
             server_name=self.server_name,
             timeout=self.timeout,
             folder=self.client_module_folder,

@@ -12,7 +12,7 @@ from pytest_ganeti_vcluster.cluster.restoring import base_processes, first_state
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
-from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess, make_rapi_access
+from pytest_ganeti_vcluster.ganeti.rapi_access import RAPI_CERTIFICATE, RapiAccess, make_rapi_access
 from pytest_ganeti_vcluster.settings import Settings
 
 
@@ -101,9 +101,7 @@ class _Boot:
 
 def make_access(base: Foundation, nodes: list[BootNode]) -> RapiAccess:
     """Give nodes that have no cluster yet a certificate and a user for RAPI; the first is to be the master."""
-    access = make_rapi_access(
-        base.ca_file, nodes[0].site.root / "var/lib/ganeti/rapi.pem", base.rapi_identities
-    )
+    access = make_rapi_access(base.ca_file, nodes[0].site.root / RAPI_CERTIFICATE, base.rapi_identities)
     for node in nodes:
         access.write_users(node.site.root)
     return access

@@ -16,7 +16,12 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
-from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess, new_rapi_access, renew_rapi_certificate
+from pytest_ganeti_vcluster.ganeti.rapi_access import (
+    RAPI_CERTIFICATE,
+    RapiAccess,
+    new_rapi_access,
+    renew_rapi_certificate,
+)
 from pytest_ganeti_vcluster.ganeti.starting import Starter
 from pytest_ganeti_vcluster.images.content import Content, Entry, file_entry
 from pytest_ganeti_vcluster.images.words import Words
@@ -25,8 +30,6 @@ from pytest_ganeti_vcluster.settings import Settings
 #: The engine's folder, of which an image holds the keys only: making them takes a quarter of a second.
 _ENGINE = "engine"
 _KEYS = ("ssh_host_rsa_key", "ssh_host_rsa_key.pub", "id_ed25519", "id_ed25519.pub")
-
-_RAPI_CERTIFICATE = "var/lib/ganeti/rapi.pem"
 
 
 def make_image(spec: ClusterSpec, settings: Settings, folder: Path, tell: Tell) -> Content:
@@ -101,7 +104,7 @@ def _words(root: Path, lease: Lease, token: str, access: RapiAccess) -> Words:
 
 def _certificates(base: Foundation, image: Content, nodes: list[BootNode]) -> list[Entry]:
     """Give RAPI's certificate for the addresses of now, for every node that has one."""
-    paths = [f"{node.site.name}/{_RAPI_CERTIFICATE}" for node in nodes]
+    paths = [f"{node.site.name}/{RAPI_CERTIFICATE}" for node in nodes]
     having = [image.entries[path] for path in paths if path in image.entries]
     if not having:
         return []

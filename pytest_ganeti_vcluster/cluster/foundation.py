@@ -79,7 +79,8 @@ class Foundation:
         names = [f"{node.name}.{DOMAIN}" for node in self.spec.nodes]
         count = len(names) + _SPARE_NODES
         addresses = [str(self.lease.node_ip(index)) for index in range(1, count + 1)]
-        return [self.site.cluster_ip, self.site.cluster_name, "localhost", *addresses, *names]
+        others = [*self.lease.spare_ips, *addresses]
+        return [self.site.cluster_ip, self.site.cluster_name, "localhost", *others, *names]
 
 
 def check_request(spec: ClusterSpec, settings: Settings) -> GanetiInstallation:

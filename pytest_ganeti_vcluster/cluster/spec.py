@@ -11,6 +11,7 @@ import attrs
 
 from pytest_ganeti_vcluster.errors import SpecError
 from pytest_ganeti_vcluster.ganeti.daemons import OPTIONAL_DAEMONS
+from pytest_ganeti_vcluster.ganeti.init_options import node_parameters
 
 #: Disk templates that need no privilege.
 DISK_TEMPLATES = ("diskless", "file", "sharedfile")
@@ -156,7 +157,8 @@ class ClusterSpec:
     `engine`          "loopback" or "namespaces"; None: chosen
     `needs`           capabilities that the engine must have, such as "partition"
     `ganeti`          version or prefix of one ("3.1"), folder of one, or "system"; None: as the options say
-    `init_options`    further arguments for `gnt-cluster init`
+    `init_options`    further arguments for `gnt-cluster init`; where they say something that we say, too, such as
+                      `--enabled-hypervisors`, theirs counts (but for the node parameter ssh_port)
     `name`            of the cluster, without domain
     `secondary_ips`   whether each node has a secondary IP address, beside its primary one
     `join`            "real": by `gnt-node add`; "bulk": by writing what it would write; "auto": bulk beyond 8 nodes
@@ -182,6 +184,10 @@ class ClusterSpec:
             _check_choices("engine", (self.engine,), ENGINES)
         if self.ganeti is not None and not _is_text(self.ganeti):
             raise _bad("ganeti", self.ganeti, 'a version such as "3.0", a folder, or "system"')
+        if "ssh_port" in node_parameters(self.init_options):
+            raise _bad(
+                "init_options", self.init_options, "node parameters without ssh_port, which the engine says"
+            )
         _check_name("name", self.name)
         if not isinstance(self.secondary_ips, bool):
             raise _bad("secondary_ips", self.secondary_ips, "True or False")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pytest_ganeti_vcluster.clients.jobs import Job, submit
+from pytest_ganeti_vcluster.clients.jobs import Job, jobs_of, submit, wait_idle
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
@@ -21,20 +19,17 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN
-from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
+from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
 from pytest_ganeti_vcluster.ganeti.verify import Problem, parse_verify, without_expected
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.restoring import ClusterState, Reset
     from pytest_ganeti_vcluster.cluster.snapshots import Snapshot
-
-#: Job states that do not change any more (src/Ganeti/Types.hs, JobStatus).
-FINAL_JOB_STATUS = ("success", "error", "canceled")
 
 
 class VirtualCluster:
@@ -71,13 +66,13 @@ class VirtualCluster:
 
     @property
     def name(self) -> str:
-        """Its full name."""
-        return self.parts.site.cluster_name
+        """Its full name, as Ganeti has it."""
+        return read_ssconf(self.master.root, "cluster_name") or self.parts.site.cluster_name
 
     @property
     def ip(self) -> str:
-        """The master IP address: it belongs to whichever node is the master."""
-        return self.parts.site.cluster_ip
+        """The master IP address, as Ganeti has it: it belongs to whichever node is the master."""
+        return read_ssconf(self.master.root, "master_ip") or self.parts.site.cluster_ip
 
     @property
     def root(self) -> Path:
@@ -147,14 +142,18 @@ class VirtualCluster:
 
     @property
     def rapi(self) -> RapiClient:
-        """A RAPI client, with write access, of the master of now."""
-        access = self.parts.access
+        """A RAPI client, with write access, of the master of now.
+
+        Once RAPI has another certificate than we made for it (`gnt-cluster renew-crypto`), it expects just that one.
+        """
+        access, master = self.parts.access, self.master
         return RapiClient(
-            f"https://{self.master.ip}:{RAPI_PORT}",
+            f"https://{master.ip}:{RAPI_PORT}",
             access.username,
             access.password,
             access.ca_file,
             client_module_folder=self.parts.installation.share,
+            certificate=access.foreign_certificate(master.root),
         )
 
     def run(
@@ -180,25 +179,11 @@ class VirtualCluster:
 
     def jobs(self) -> list[Job]:
         """Return all jobs that the queue has, oldest first."""
-        rows = self.luxi.query("job", ["id"]).rows
-        return [Job(number, lambda: self.luxi) for number in sorted(int(row["id"]) for row in rows)]
+        return jobs_of(lambda: self.luxi)
 
     def wait_idle(self, timeout: float = TIMEOUT) -> None:
         """Return when no job waits or runs; `JobTimeout` names those that do after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while True:
-            rows = self.luxi.query("job", ["id", "status"]).rows
-            busy = [int(row["id"]) for row in rows if row["status"] not in FINAL_JOB_STATUS]
-            if not busy:
-                return
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise JobTimeout(
-                    f"jobs {', '.join(map(str, busy))} of {self.name} have not ended after {timeout:.0f} s",
-                    job_id=busy[0],
-                )
-            with contextlib.suppress(JobFailed, JobTimeout):
-                Job(busy[0], lambda: self.luxi).wait(left)
+        wait_idle(lambda: self.luxi, timeout)
 
     @property
     def scripts(self) -> Scripts:
@@ -303,6 +288,15 @@ class VirtualCluster:
         return VirtualInstance(self, full)
 
     # Its state
+
+    def rename(self, name: str) -> None:
+        """Rename it (`gnt-cluster rename`). A name that is not known yet gets an address of the cluster's own.
+
+        `name` and `ip` tell the new ones from then on. Raises `CommandFailed`, with Ganeti's reason, and `SpecError`.
+        """
+        full = self.full_name(name)
+        self.parts.site.add_cluster_name(full)
+        self.run("gnt-cluster", "rename", "--force", full)
 
     def reset(self) -> Reset:
         """Put the cluster back to how it was when it was built; nothing is done where nothing has changed.

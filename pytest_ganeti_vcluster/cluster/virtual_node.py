@@ -17,6 +17,7 @@ from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
 from pytest_ganeti_vcluster.ganeti.node_root import read_capacity, write_capacity
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
+from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -147,10 +148,7 @@ class VirtualNode:
     @property
     def voted_master(self) -> str | None:
         """Name of the node that this one takes for the master; None where it knows of none."""
-        try:
-            return self.path("/var/lib/ganeti/ssconf_master_node").read_text(encoding="ascii").strip()
-        except OSError:
-            return None
+        return read_ssconf(self.root, "master_node")
 
     @property
     def holds_master_ip(self) -> bool:

@@ -16,6 +16,7 @@ from pytest_ganeti_vcluster.errors import AdaptationFailed, BootFailed, CommandF
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult, NodeShell
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NodeAddress
 from pytest_ganeti_vcluster.ganeti.farm import Farm
+from pytest_ganeti_vcluster.ganeti.init_options import with_ssh_port
 from pytest_ganeti_vcluster.ganeti.node_root import BRIDGES
 from pytest_ganeti_vcluster.ganeti.readiness import DaemonWatch, log_tail, wait_ready
 
@@ -105,10 +106,9 @@ class Bootstrap:
             "--enabled-hypervisors=fake",
             f"--enabled-disk-templates={','.join(disk_templates)}",
             f"--nic-parameters=mode=bridged,link={BRIDGES[0]}",
-            f"--node-parameters=ssh_port={self._ssh_port}",
             f"--ipolicy-bounds-specs={_IPOLICY}",
             *_secondary_ip(master),
-            *options,
+            *with_ssh_port(options, self._ssh_port),
             cluster_name,
             what="init the cluster",
         )

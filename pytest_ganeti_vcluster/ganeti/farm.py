@@ -29,6 +29,7 @@ from pytest_ganeti_vcluster.errors import AdaptationFailed
 from pytest_ganeti_vcluster.ganeti import session_tickets
 from pytest_ganeti_vcluster.ganeti.curl_library import UNCHANGED, CurlLibrary, make_curl_library
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
+from pytest_ganeti_vcluster.ganeti.node_root import DEFAULT_SSH_CONFIG
 from pytest_ganeti_vcluster.ganeti.stubs import Stubs, put
 
 #: Where the programs of the machine are.
@@ -74,6 +75,31 @@ case "$*" in
 esac
 echo "service: a virtual node must not reach the machine" >&2
 exit 1
+"""
+
+# Whoever says `-F/dev/null` wants to do without ~/.ssh/config, and on real nodes still comes to sshd's port 22. Only
+# options are looked at, of which these are the ones with a value of their own (man ssh).
+_SSH = """\
+#!/bin/sh
+takes= rest=
+for word do
+  shift
+  if [ -n "$rest" ]; then
+    :
+  elif [ -n "$takes" ]; then
+    case "$takes$word" in -F/dev/null|-Fnone) word="$GANETI_ROOTDIR/{config}" ;; esac
+    takes=
+  else
+    case "$word" in
+      -F/dev/null|-Fnone) word="-F$GANETI_ROOTDIR/{config}" ;;
+      -[BbcDEeFIiJLlmOoPpQRSWw]) takes="$word" ;;
+      -*) ;;
+      *) rest=1 ;;
+    esac
+  fi
+  set -- "$@" "$word"
+done
+exec {ssh} "$@"
 """
 
 #: Kept from every node; Ganeti calls them by name or through daemon-util.
@@ -319,6 +345,7 @@ def _write_shims(farm: Farm) -> None:
     for name in _SHIMS_REFUSING:
         put(shims / name, _REFUSE)
     put(shims / "service", _SERVICE)
+    put(shims / "ssh", _SSH.format(config=DEFAULT_SSH_CONFIG, ssh=shlex.quote(str(farm.installation.ssh))))
     put(
         shims / "setcap",
         _NOTHING.format(

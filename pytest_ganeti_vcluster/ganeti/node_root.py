@@ -45,6 +45,9 @@ RUNNING_INSTANCES = "var/run/ganeti/fake-hypervisor"
 #: What the kernel of a node of its own would tell in /proc/sys/kernel/random/boot_id.
 BOOT_ID = "var/run/vcluster-boot-id"
 
+#: What ssh goes by on a node where it is to read no configuration: the port that is 22 on real nodes.
+DEFAULT_SSH_CONFIG = "etc/ssh/ssh_config"
+
 # The same variables as Debian's /etc/default/ganeti knows.
 _DEFAULTS = ("noded", "confd", "rapi", "mond", "metad")
 
@@ -151,7 +154,8 @@ def _set_up_ssh(root: Path, host_key: Path, admin_key: Path, ssh_port: int) -> N
     authorized = root / "root/.ssh/authorized_keys"
     shutil.copy(f"{admin_key}.pub", authorized)
     authorized.chmod(0o600)
-    (root / "root/.ssh/config").write_text(f"Host *\n  Port {ssh_port}\n", encoding="utf-8")
+    for config in ("root/.ssh/config", DEFAULT_SSH_CONFIG):
+        (root / config).write_text(f"Host *\n  Port {ssh_port}\n", encoding="utf-8")
 
 
 def renew_node_root(

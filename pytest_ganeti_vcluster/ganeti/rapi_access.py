@@ -17,6 +17,9 @@ from cryptography.x509.oid import NameOID
 
 USERNAME = "vcluster"
 
+#: Below a node's root: key and certificate.
+RAPI_CERTIFICATE = "var/lib/ganeti/rapi.pem"
+
 _ORGANIZATION = "pytest-ganeti-vcluster"
 #: Ganeti warns of certificates that end within 30 days (lib/cmdlib/cluster/verify.py).
 _VALID_DAYS = 365
@@ -37,6 +40,18 @@ class RapiAccess:
         users = node_root / "var/lib/ganeti/rapi/users"
         users.touch(mode=_PRIVATE)
         users.write_text(f"{self.username} {{cleartext}}{self.password} write\n", encoding="utf-8")
+
+    def foreign_certificate(self, node_root: Path) -> Path | None:
+        """Return the file with RAPI's certificate on a node if `ca_file` has not issued it, such as one by Ganeti."""
+        certificate = node_root / RAPI_CERTIFICATE
+        try:
+            authority, issued = (
+                x509.load_pem_x509_certificate(path.read_bytes()) for path in (self.ca_file, certificate)
+            )
+        except (OSError, ValueError):
+            return None
+        # Every authority of ours has a name of its own.
+        return None if issued.issuer == authority.subject else certificate
 
 
 def make_rapi_access(ca_file: Path, certificate: Path, identities: Iterable[str]) -> RapiAccess:

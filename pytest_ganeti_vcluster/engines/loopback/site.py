@@ -148,14 +148,27 @@ class LoopbackSite:
     def add_name(self, name: str) -> str:
         """Make a further name known and return its address; the same if it is known."""
         room = range(READY_INSTANCE_NAMES + 1, self._lease.instances + 1)
-        [alias] = _aliases(name) or [""]
-        address = self._hosts.give(name, (self._lease.instance_ip(number) for number in room), alias=alias)
+        address = self._give(name, (self._lease.instance_ip(number) for number in room))
         if address is None:
             raise SpecError(
                 f"no address is left for the name {name!r}: {len(room)} names were added already",
                 cure=f"use names again, or instance1 to instance{READY_INSTANCE_NAMES}, which are there anyway",
             )
         return address
+
+    def add_cluster_name(self, name: str) -> str:
+        """Make a further name for the cluster known and return its address; the same if it is known."""
+        address = self._give(name, self._lease.spare_ips)
+        if address is None:
+            raise SpecError(
+                f"no address is left for the name {name!r}: a cluster can have {len(self._lease.spare_ips)} others",
+                cure="use names again",
+            )
+        return address
+
+    def _give(self, name: str, addresses: Iterable[str]) -> str | None:
+        [alias] = _aliases(name) or [""]
+        return self._hosts.give(name, addresses, alias=alias)
 
     def put_back(self, hosts: str, nodes: str) -> None:
         """Put back the names of an earlier moment (texts of `engine/hosts` and `engine/nodes`), and their logins."""
