@@ -147,7 +147,7 @@ def test_used_wrongly(vcluster: VirtualCluster) -> None:
         ("gnt-node list nonsense", 1, "nonsense"),
         ("gnt-node list -o name,nonsense", 14, "Warning: Queried for unknown fields nonsense"),
         ("gnt-group add default", 1, "Desired group name 'default' already exists"),
-        # There is no external storage here, which Ganeti takes for a failure (lib/client/gnt_storage.py, DiagnoseExtStorage).
+        # There is no external storage here, which Ganeti takes for a failure (lib/client/gnt_storage.py).
         ("gnt-storage diagnose", 1, "Can't get the list of ExtStorage providers"),
         ("gnt-os info nonsense", 0, "nonsense:"),
     ):

@@ -38,7 +38,8 @@ sys.path.insert(0, sys.argv[1])
 from ganeti.rapi import client
 certificate = os.environ["GANETI_ROOTDIR"] + "{_LIB}rapi.pem"
 config = client.GenericCurlConfig(cafile=certificate, verify_hostname=False, proxy="")
-print(client.GanetiRapiClient(sys.argv[2], curl_config_fn=config).GetVersion())
+user, password = sys.argv[3:]
+print(client.GanetiRapiClient(sys.argv[2], username=user, password=password, curl_config_fn=config).GetVersion())
 """
 
 
@@ -129,8 +130,9 @@ def test_ganetis_rapi_certificate(vcluster: VirtualCluster) -> None:
     client = vcluster.rapi
     assert client.version() == 2
     # Ganeti's Python has the pycurl that Ganeti's client needs.
+    program = (str(vcluster.ganeti.python), "-c", _OFFICIAL)
     told = vcluster.run(
-        str(vcluster.ganeti.python), "-c", _OFFICIAL, str(vcluster.ganeti.share), vcluster.master.ip
+        *program, str(vcluster.ganeti.share), vcluster.master.ip, client.username, client.password
     )
     assert told.stdout == "2\n"
     assert client.certificate == vcluster.master.path(_LIB + "rapi.pem")
