@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
@@ -235,6 +237,32 @@ def test_move_to_a_node_whose_file_storage_is_full(vcluster: VirtualCluster) -> 
     assert instance.primary.name == "node1.vc"
     assert holders(vcluster, instance) == ["node1"]
     assert instance.disk_paths()[0].read_bytes() == written
+
+
+@shows(
+    ROW,
+    "disks on a node that is offline are not touched, and are left there by a removal",
+    because=OWN_STORAGE,
+)
+def test_disks_of_an_offline_node(vcluster: VirtualCluster) -> None:
+    instance = vcluster.add_instance("one", "file", primary="node2")
+    vcluster.node("node2").crash()
+    vcluster.run("gnt-node", "modify", "--offline=yes", "node2")
+    not_possible: list[Callable[[], object]] = [lambda: instance.grow_disk(8), instance.activate_disks]
+    for change in not_possible:
+        with pytest.raises(JobFailed, match=r"Can't use offline node: node2\.vc"):
+            change()
+    with pytest.raises(
+        JobFailed, match=r"Failed to create directory .* on node node2\.vc: Node is marked offline"
+    ):
+        instance.add_disk(8)
+    no_proof_of_death: list[Callable[[], object]] = [lambda: instance.move("node3"), instance.remove]
+    for give_up in no_proof_of_death:
+        with pytest.raises(JobFailed, match=r"Could not shutdown instance .* Node is marked offline"):
+            give_up()
+    instance.remove(ignore_failures=True)
+    assert vcluster.instances == []
+    assert holders(vcluster, instance) == ["node2"]
 
 
 @shows(ROW, "a folder that is left of an earlier instance is not overwritten", because=OWN_STORAGE)
