@@ -9,6 +9,11 @@ import attrs
 
 _LVM = "LVM volumes, and DRBD on them, need root."
 _SERVERS = "It needs a storage cluster beside Ganeti, and root to map its volumes."
+_NO_HOTPLUG = (
+    "It removes a disk from a running instance, which is done by hotplug (DDM_REMOVE in"
+    " lib/cmdlib/instance_set_params.py); of Ganeti's hypervisors only KVM has that (HotplugSupported in"
+    " lib/hypervisor/hv_base.py). tests/rows/test_disk_operations.py removes disks from stopped instances."
+)
 
 #: Settings of the suite (`tests` in its configuration) that are off, and why. All others are on.
 OFF: Mapping[str, str] = {
@@ -22,6 +27,8 @@ OFF: Mapping[str, str] = {
     " needs LVM. tests/rows/test_export_import.py imports disks that are files.",
     "instance-communication": "It looks at the machine's interfaces and routes with `ip`; making them needs root.",
     "group-custom-ssh-port": "It redirects ports with iptables, which needs root.",
+    "instance-modify-disks": _NO_HOTPLUG,
+    "instance-device-names": _NO_HOTPLUG,
     "inter-cluster-instance-move": "The suite uses a name that it does not define (is_termination_info in"
     " qa_job_utils.py), and leaves a job that holds a node for ten minutes. tests/rows/test_move_instance.py moves an"
     " instance.",
@@ -85,7 +92,6 @@ def suite_configuration(
         "file-storage-dir": storage,
         "cluster-init-args": [
             "--ssh-key-type=rsa",
-            "--no-etc-hosts",
             f"--node-parameters=ssh_port={ssh_port}",
         ],
         "master-netdev": "lo",

@@ -50,7 +50,7 @@ class Ground:
         folder = base.root / "qa"
         folder.mkdir()
         configuration = suite_configuration(
-            [QaNode(name=node.site.name, secondary=node.site.ip) for node in self.nodes],
+            [QaNode(name=node.site.name, secondary=node.site.secondary_ip) for node in self.nodes],
             storage=str(master.site.root / "srv/ganeti/file-storage"),
             ssh_port=base.site.ssh_port,
             only=only,
@@ -77,7 +77,7 @@ class Ground:
 @contextlib.contextmanager
 def ground(settings: Settings, nodes: int) -> Iterator[Ground]:
     """Lay the ground, and take it away again."""
-    spec = ClusterSpec(nodes=nodes, disk_templates=("diskless", "file", "sharedfile"))
+    spec = ClusterSpec(nodes=nodes, disk_templates=("diskless", "file", "sharedfile"), secondary_ips=True)
     with laid(spec, settings, Timeline()) as base:
         made = [base.nodes.make(node, index) for index, node in enumerate(spec.nodes, 1)]
         make_access(base, made)

@@ -31,6 +31,11 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "It asks whether to go on (SetNodeParams in lib/client/gnt_node.py), and the suite gives it no terminal.",
     ),
     (
+        "no-hotplug",
+        "burnin is given --no-add-disks.",
+        "It would remove a disk from a running instance, for which a hypervisor needs hotplug, as only KVM has.",
+    ),
+    (
         "no-dsa",
         "Where the suite has Ganeti use DSA keys for ssh, it uses ECDSA keys.",
         "OpenSSH refuses to log in with DSA keys unless told otherwise since 7.0, and has none since 10.0.",
@@ -64,6 +69,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
 
 _HARD_CODED = re.compile(r"(?<![\w./-])/(?=(?:var/(?:lib|run|log)|etc)/ganeti/|root/\.ssh/|tmp/ganeti-qa-)")
 
+_BURNIN = re.compile(r"^(env PYTHONPATH=\S+ \S+) (--os=)")
 _DSA = re.compile(r"(--ssh-key-type=|/root/\.ssh/id_)dsa\b")
 
 
@@ -89,6 +95,7 @@ class Commands:
         command = self._below_own.sub(exchanged, command)
         command = command.replace("-F/dev/null", f"-F/dev/null -oPort={self._ssh_port}")
         command = command.replace("gnt-node modify -O no ", "gnt-node modify --force -O no ")
+        command = _BURNIN.sub(r"\1 --no-add-disks \2", command)
         return _DSA.sub(r"\g<1>ecdsa", command)
 
 

@@ -40,6 +40,7 @@ _ROOTS = {"node1.vc": "/c/node1.vc", "node2.vc": "/c/node2.vc"}
             "ssh -oIdentityFile=/root/.ssh/id_dsa -F/dev/null node2.vc true",
             "ssh -oIdentityFile=/c/node1.vc/root/.ssh/id_ecdsa -F/dev/null -oPort=2222 node2.vc true",
         ),
+        ("node1.vc", "env PYTHONPATH=/x /y --os=dd a", "env PYTHONPATH=/x /y --no-add-disks --os=dd a"),
         ("node1.vc", "gnt-node modify -O no node2.vc", "gnt-node modify --force -O no node2.vc"),
         ("node1.vc", "renew-crypto --ssh-key-type=dsa", "renew-crypto --ssh-key-type=ecdsa"),
     ],
