@@ -99,6 +99,7 @@ class Membership:
         self._end(node.boot_node)
         self._parts.node_maker.make_anew(node.boot_node, spec)
         self._parts.access.write_users(node.root)
+        self._parts.site.follow_power()
 
     def _join(self, node: BootNode) -> None:
         """Have Ganeti take a node in. Raises `BootFailed`, and takes the node away then."""

@@ -160,7 +160,7 @@ class VirtualNode:
         return held.strip() == self._cluster.ip
 
     def reinstall(self) -> None:
-        """End Ganeti's daemons here and empty the node's root: a machine that was just installed, and answers ssh.
+        """End all that runs here and empty the node's root: a machine that was just installed, is on and answers ssh.
 
         Its name and addresses stay. Ganeti is told nothing; `gnt-node add --readd` takes the node in again.
         """

@@ -60,14 +60,6 @@ class Place:
                 found[name] = address
         return found
 
-    def powered_addresses(self) -> list[str]:
-        """Return the addresses of those nodes that are switched on."""
-        return [
-            address
-            for name, address in self.addresses().items()
-            if not os.path.exists(os.path.join(self.cluster_root, name, OFF))
-        ]
-
     def own_address(self, otherwise: str) -> str:
         """Return the address of this node, `otherwise` where the engine lists none."""
         if self.stand_in is not None:

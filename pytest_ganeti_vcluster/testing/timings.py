@@ -51,7 +51,7 @@ def label(spec: ClusterSpec) -> str:
     for field in attrs.fields(ClusterSpec):
         value = getattr(spec, field.name)
         if field.name != "nodes" and value != getattr(usual, field.name):
-            plain = value if isinstance(value, str) else "+".join(sorted(value or ("none",)))
+            plain = str(value) if isinstance(value, (bool, str)) else "+".join(sorted(value or ("none",)))
             texts.append(f"{field.name}={plain}")
     return ", ".join(texts)
 

@@ -62,6 +62,7 @@ def test_it_survives_the_way_from_a_worker() -> None:
         (ClusterSpec(nodes=1, name="other"), "1 node, name=other"),
         (ClusterSpec(daemons=("mond", "confd")), "3 nodes, daemons=confd+mond"),
         (ClusterSpec(daemons=(), ganeti="3.1"), "3 nodes, daemons=none, ganeti=3.1"),
+        (ClusterSpec(secondary_ips=True), "3 nodes, secondary_ips=True"),
         (ClusterSpec(nodes=[NodeSpec(), NodeSpec(memory=512)]), "2 nodes, of their own make"),
     ],
 )
