@@ -84,12 +84,50 @@ ROWS = (
         "No special privileges needed, so works fine as-is",
         differs=("Paths that Ganeti tells have the node's root folder in front.",),
     ),
-    Row("node networking", "Not supported; Ganeti will need to work without a master IP"),
-    Row("node add", "SSH command must be adjusted"),
-    Row("node groups"),
-    Row("node setup", "Can already be disabled from the cluster config"),
-    Row("master failover", "Doable (as long as we use a single user), might get tricky"),
-    Row("file upload", "The only issue could be with system files, which are not owned by the current user"),
+    Row(
+        "node networking",
+        "Not supported; Ganeti will need to work without a master IP",
+        differs=(
+            "Addresses are not those of network interfaces: which node has which is written down.",
+            "A `master-ip-setup` of one's own has to call `$VCLUSTER_FARM/lib/tools/master-ip-setup`.",
+            "An address answers or refuses at once; no node can be cut off from another.",
+            "Of what belongs to no cluster, or to another one, only addresses on which a noded listens are alive.",
+        ),
+    ),
+    Row(
+        "node add",
+        "SSH command must be adjusted",
+        differs=(
+            "All machines have one sshd, with one host key, and Ganeti is installed on them from the start.",
+        ),
+    ),
+    Row(
+        "node groups",
+        differs=("There is no DRBD, so no instance whose two nodes a new group would part.",),
+    ),
+    Row(
+        "node setup",
+        "Can already be disabled from the cluster config",
+        differs=(
+            "Names are known to all nodes by other means; what stands in a node's /etc/hosts is not looked up.",
+            "root of a new machine has one key that lets it in everywhere, where an admin would type a password.",
+        ),
+    ),
+    Row(
+        "master failover",
+        "Doable (as long as we use a single user), might get tricky",
+        differs=(
+            "Nodes are dead or alive; two halves of a cluster that do not see each other cannot be had.",
+        ),
+    ),
+    Row(
+        "file upload",
+        "The only issue could be with system files, which are not owned by the current user",
+        differs=(
+            "`gnt-cluster copyfile` wants the file's path on this machine, as `node.path()` gives it.",
+            "All files belong to one user and group, whatever Ganeti asks for.",
+        ),
+    ),
     Row("node oob", "Since these are user-defined, we can mock them easily"),
     Row(
         "hooks",
