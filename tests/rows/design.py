@@ -183,7 +183,7 @@ ROWS = (
         "The situation is better: tools can use a custom LUXI path, RAPI data and text files",
         differs=(
             "There is no DRBD, so what they move are instances on shared file storage.",
-            "Load is what they assume without a monitoring: instances run nothing.",
+            "Instances run nothing, and mond tells the machine's load of every node.",
         ),
     ),
     Row(

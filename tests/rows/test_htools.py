@@ -11,6 +11,7 @@ import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed
+from tests.leaks import settle
 from tests.rows.figures import add_instances, figures
 from tests.rows.showing import shows
 
@@ -42,6 +43,13 @@ def primaries(cluster: VirtualCluster) -> dict[str, str]:
 
 def shell_variables(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def table(text: str) -> list[str]:
+    """Give the lines about nodes in what the tools print for -p (to standard error)."""
+    return [
+        line for line in text.splitlines() if line.split()[:1] and re.fullmatch(r"node\d", line.split()[0])
+    ]
 
 
 @shows(ROW, "hbal -L balances, hbal -X really moves the instances", because=OWN)
@@ -227,6 +235,35 @@ def test_two_node_groups(unequal: VirtualCluster) -> None:
     # Were node2 not there, nothing could be moved.
     assert "Nothing to do" in unequal.run("hbal", "-L", "-G", "default", "-O", "node2.vc").stdout
     assert "2 node groups" in unequal.run("hinfo", "-L").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.vcluster(disk_templates=("diskless", "file"), daemons=("confd", "mond"))
+@shows(ROW, "hbal and hinfo take the load of each node from its mond, and miss one that is not there")
+def test_load_from_mond(vcluster: VirtualCluster) -> None:
+    vcluster.add_instance(primary="node1")
+    with_load = ("-L", "--mond=yes", "--exit-on-missing-mond-data")
+
+    def missing() -> str:
+        result = vcluster.run("hbal", *with_load, check=False)
+        return result.stderr if result.returncode else ""
+
+    # It takes mond two looks at the CPUs, 5 seconds apart, until it has something to tell.
+    assert settle(missing, timeout=60.0) == ""
+    cpu_load, memory_load = (
+        [
+            float(line.split()[column])
+            for line in table(vcluster.run("hinfo", "-L", "--mond=yes", "-p").stderr)
+        ]
+        for column in (-4, -3)
+    )
+    # Nobody tells of memory: an instance counts as one.
+    assert memory_load == [1.0, 0.0, 0.0]
+    # All nodes have the machine's load.
+    assert len(cpu_load) == 3
+    assert min(cpu_load) > 0
+    vcluster.node("node3").run("daemon-util", "stop", "ganeti-mond")
+    assert "Didn't receive an answer by all MonDs" in missing()
 
 
 @shows(ROW, "wrong credentials and a node that does not answer are refused, each with its reason")
