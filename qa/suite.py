@@ -70,6 +70,7 @@ def _fetched(installation: GanetiInstallation) -> Suite:
     shutil.rmtree(staging, ignore_errors=True)
     subprocess.run(["dpkg-deb", "-x", str(package), str(staging)], check=True)
     staging.rename(folder)
+    shutil.rmtree(apt.folder)
     return Suite(folder / _BELOW_PACKAGE, folder.name)
 
 

@@ -33,7 +33,7 @@ class Recorder:
     """Runs tests one by one and tells of each; `seconds` is how long one may take."""
 
     def __init__(self, events: str, seconds: float, recover: Callable[[], None]) -> None:
-        self._stream = open(events, "a", encoding="utf-8")  # noqa: SIM115 - open to the end
+        self._events = events
         self._seconds = seconds
         self._recover = recover
         self._running: list[Any] = []
@@ -44,8 +44,8 @@ class Recorder:
 
     def tell(self, **event: Any) -> None:
         """Write an event."""
-        self._stream.write(json.dumps(event) + "\n")
-        self._stream.flush()
+        with open(self._events, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(event) + "\n")
         sys.stdout.flush()
 
     def started(self, process: Any) -> Any:
@@ -89,7 +89,7 @@ class Recorder:
             for process in self._running:
                 if process.poll() is None:
                     process.kill()
-            raise TooLong(f"no end after {self._seconds:.0f} s")
+            raise TooLong(f"no end after {self._seconds:g} s")
 
         before = signal.signal(signal.SIGALRM, expired)
         signal.setitimer(signal.ITIMER_REAL, self._seconds)
