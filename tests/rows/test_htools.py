@@ -89,6 +89,7 @@ def test_offline_node_is_evacuated(unequal: VirtualCluster) -> None:
 
 
 @shows(ROW, "hinfo, hcheck and hbal say the same over LUXI, over RAPI and of hscan's text files", because=OWN)
+@shows("disk query", "HTools see each node's own total and free", because=STORED)
 def test_every_source_says_the_same(unequal: VirtualCluster) -> None:
     add_instances(unequal, 1, primary="node2", template="file")
     url = rapi_url(unequal)
