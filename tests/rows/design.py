@@ -173,11 +173,27 @@ ROWS = (
     Row("metad"),
     Row("watcher", "Has to be modified to not activate the daemons, or the start-stop tool has to"),
     Row("cleaner"),
-    Row("CLI", "As long as the master node is set to the machine hostname, these should work fine"),
     Row(
-        "cluster", "It could be possible that initialisation is a bit more involved (this was not tried yet)"
+        "CLI",
+        "As long as the master node is set to the machine hostname, these should work fine",
+        differs=("There is no bash-completion.",),
     ),
-    Row("renew-crypto"),
+    Row(
+        "cluster",
+        "It could be possible that initialisation is a bit more involved (this was not tried yet)",
+        differs=(
+            "A new name has an address of the cluster's own, by `rename()` or `add_name()`: no name server is asked.",
+            "`gnt-cluster upgrade` finds no other version: all nodes run the one installation.",
+            "A destroyed cluster keeps its node roots until it is closed or reset.",
+        ),
+    ),
+    Row(
+        "renew-crypto",
+        differs=(
+            "All nodes have one ssh host key, made with the cluster; Ganeti does not renew those of real nodes either.",
+            "Nothing listens with the certificate for SPICE.",
+        ),
+    ),
     Row(
         "HTools",
         "The situation is better: tools can use a custom LUXI path, RAPI data and text files",

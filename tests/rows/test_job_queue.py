@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import attrs
 import pytest
 
 from pytest_ganeti_vcluster.clients.jobs import Job
@@ -111,6 +114,9 @@ def test_drain(vcluster: VirtualCluster) -> None:
 
     vcluster.run("gnt-cluster", "queue", "undrain")
     vcluster.submit(delay()).wait(PATIENCE)
+    vcluster.run("gnt-cluster", "queue", "drain")
+    vcluster.reset()
+    vcluster.submit(delay()).wait(PATIENCE)
 
 
 @shows(
@@ -157,7 +163,7 @@ def test_watch(vcluster: VirtualCluster) -> None:
 
 @shows("job queue", "jobs outlive a dead luxid: what runs goes on, and what waits is run by the next one")
 def test_jobs_outlive_luxid(vcluster: VirtualCluster) -> None:
-    running = vcluster.submit(delay(2.0))
+    running = vcluster.submit(delay(0.5))
     until(lambda: running.status == "running", "the job runs")
     waiting = vcluster.submit(delay(depends=[[running.id, ["success"]]]))
     daemon = vcluster.master.daemon("luxid")
@@ -165,7 +171,12 @@ def test_jobs_outlive_luxid(vcluster: VirtualCluster) -> None:
     vcluster.run("sh", "-c", f"kill -9 {dead}")
     until(lambda: not daemon.running, "luxid is dead")
     with pytest.raises(LuxiError):
-        vcluster.luxi.query_cluster_info()
+        attrs.evolve(vcluster.luxi, connect_timeout=0.1).query_cluster_info()
+
+    # A luxid that comes while it runs would look at it again after five minutes only: it watches the files of jobs that
+    # it has started itself (src/Ganeti/JQScheduler.hs, initJQScheduler and attachWatcher).
+    file = vcluster.master.path(f"/var/lib/ganeti/queue/job-{running.id}")
+    until(lambda: json.loads(file.read_text(encoding="utf-8"))["end_timestamp"] is not None, "it has ended")
     vcluster.run("daemon-util", "start-master")
     waiting.wait(PATIENCE)
     assert running.status == "success"
