@@ -109,6 +109,8 @@ SPECS: dict[str, list[ClusterSpec]] = {
         ClusterSpec(init_options=["--uid-pool=1 --no-ssh-init"]),
     ],
     "name": [ClusterSpec(name="other")],
+    "secondary_ips": [ClusterSpec(secondary_ips=True)],
+    "join": [ClusterSpec(join="bulk"), ClusterSpec(join="real")],
 }
 
 #: Fields that choose what is part of the key by itself.
