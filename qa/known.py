@@ -27,24 +27,6 @@ _IMAGE_SOURCE = "lib/cmdlib/instance_operation.py:446 (LUInstanceReinstall.Exec)
 
 KNOWN: tuple[KnownFailure, ...] = (
     KnownFailure(
-        test="qa_node.TestOutOfBand",
-        error="must be str, not bytes",
-        reason="In Python 3 the suite writes bytes where text is wanted.",
-        upstream="qa/qa_node.py:390 (_UpdateOobFile), lib/serializer.py (DumpJson gives bytes)",
-    ),
-    KnownFailure(
-        test="qa_instance.TestInstanceRenameAndBack[diskless]",
-        error="'NoneType' object is not iterable",
-        reason="The suite reads the list of disks of an instance that has none.",
-        upstream="qa/qa_instance.py:105 (GetInstanceInfo)",
-    ),
-    KnownFailure(
-        test="qa_instance.TestRecreateDisks[diskless]",
-        error="'NoneType' object is not iterable",
-        reason="The suite reads the list of disks of an instance that has none.",
-        upstream="qa/qa_instance.py:105 (GetInstanceInfo)",
-    ),
-    KnownFailure(
         test="qa_instance.TestInstanceReinstall[file]",
         error="gnt-instance reinstall -f",
         reason=_IMAGE_KEPT,
@@ -55,6 +37,12 @@ KNOWN: tuple[KnownFailure, ...] = (
         error="gnt-instance reinstall -f",
         reason=_IMAGE_KEPT,
         upstream=_IMAGE_SOURCE,
+    ),
+    KnownFailure(
+        test="qa_instance.TestRecreateDisks[diskless]",
+        error="gnt-instance recreate-disks",
+        reason="The suite recreates the disks of an instance that has none, too, which Ganeti refuses.",
+        upstream="lib/cmdlib/instance_storage.py:972 (LUInstanceRecreateDisks.CheckPrereq), qa/qa_instance.py:1045",
     ),
     KnownFailure(
         test="qa_instance.TestInstanceExport[diskless]",

@@ -51,6 +51,16 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "The suite sets the mode before it writes the file, which only root may do.",
     ),
     (
+        "text-uploads",
+        "Bytes that the suite uploads as text are decoded.",
+        "In Python 3 serializer.DumpJson gives bytes, and the suite fails with them (TestOutOfBand in qa/qa_node.py).",
+    ),
+    (
+        "no-disks",
+        "The suite reads that an instance without disks has an empty list of them.",
+        "`gnt-instance info` leaves the list out, and the suite fails then (GetInstanceInfo in qa/qa_instance.py).",
+    ),
+    (
         "no-iptables",
         "The rules of iptables that earlier runs may have left are not looked for.",
         "The only test that makes any needs root, and is off.",
@@ -126,6 +136,8 @@ def adapt_commands(utils: ModuleType, commands: Commands, hosts: str) -> None:
     """Adapt one copy of `qa_utils`: the suite imports it under two names."""
     ssh_command = utils.GetSSHCommand
     upload_file = utils.UploadFile
+    upload_data = utils.UploadData
+    object_info = utils.GetObjectInfo
 
     def GetSSHCommand(node: str, cmd: str | None, *args: Any, **options: Any) -> list[str]:
         command: list[str] = ssh_command(node, cmd and commands.on_node(node, cmd), *args, **options)
@@ -138,6 +150,20 @@ def adapt_commands(utils: ModuleType, commands: Commands, hosts: str) -> None:
         uploaded: str = upload_file(node, src)
         return uploaded
 
+    def UploadData(node: str, data: str | bytes, *args: Any, **options: Any) -> str:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        uploaded: str = upload_data(node, text, *args, **options)
+        return uploaded
+
+    def GetObjectInfo(infocmd: Sequence[str]) -> Any:
+        info = object_info(infocmd)
+        for one in info if isinstance(info, list) else ():
+            if "Disks" in one:
+                one["Disks"] = one["Disks"] or []
+        return info
+
+    utils.GetObjectInfo = GetObjectInfo  # type: ignore[attr-defined]
+    utils.UploadData = UploadData  # type: ignore[attr-defined]
     utils.GetSSHCommand = GetSSHCommand  # type: ignore[attr-defined]
     utils.UploadFile = UploadFile  # type: ignore[attr-defined]
     utils.AddToEtcHosts = lambda names: add_to_hosts(hosts, names)  # type: ignore[attr-defined]
