@@ -86,7 +86,6 @@ def test_tag_while_a_node_is_dead(vcluster: VirtualCluster) -> None:
     dead.run("daemon-util", "start", "ganeti-noded")
     vcluster.run("gnt-cluster", "redist-conf")
     until(lambda: known_to("node3") == ["late"], "node3 knows the tag")
-    assert vcluster.verify() == []
 
 
 @pytest.mark.slow
