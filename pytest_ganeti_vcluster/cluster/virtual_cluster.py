@@ -287,6 +287,25 @@ class VirtualCluster:
         self.submit(op).wait(TIMEOUT)
         return VirtualInstance(self, full)
 
+    def populate(
+        self,
+        instances: int,
+        *,
+        nodes: Sequence[str] | None = None,
+        disk_template: str = "diskless",
+        prefix: str = "instance",
+        **model: Any,
+    ) -> list[VirtualInstance]:
+        """Put many running instances into the cluster at once, and return them; none of them is installed.
+
+        The first is created by a job, with `model` as arguments of `add_instance`; the others are written down as it
+        is, which takes milliseconds for each. They are called `prefix` with the next free numbers, and go onto `nodes`
+        one after the other (default: all that can have instances). Raises `SpecError`, `JobFailed`.
+        """
+        from pytest_ganeti_vcluster.cluster.populating import populate
+
+        return populate(self, instances, nodes=nodes, disk_template=disk_template, prefix=prefix, **model)
+
     # Its state
 
     def rename(self, name: str) -> None:

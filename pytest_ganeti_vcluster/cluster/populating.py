@@ -1,0 +1,109 @@
+"""Putting many instances into a cluster at once, by writing what their creation would have written."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_ganeti_vcluster.cluster.config_at_rest import ConfigAtRest, write_config
+from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
+from pytest_ganeti_vcluster.errors import SpecError
+from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES
+from pytest_ganeti_vcluster.ganeti.populated import DiskFile, Population, told_to_nodes, with_instances
+from pytest_ganeti_vcluster.ganeti.starting import Starter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+
+#: Where the links to an instance's disks are, below a node's root (lib/pathutils.py, DISK_LINKS_DIR).
+_DISK_LINKS = "var/run/ganeti/instance-disks"
+_SHARED = "/srv/ganeti/shared-file-storage"
+
+_MIB = 1 << 20
+_DISK_MODE = 0o700
+_RUNNING_MODE = 0o600
+
+
+def populate(
+    cluster: VirtualCluster,
+    instances: int,
+    *,
+    nodes: Sequence[str] | None,
+    disk_template: str,
+    prefix: str,
+    **model: Any,
+) -> list[VirtualInstance]:
+    """See `VirtualCluster.populate`."""
+    if instances < 1:
+        raise SpecError(f"instances={instances!r}", cure="give a number, 1 or more")
+    homes = _homes(cluster, instances, nodes, prefix)
+    first, *others = homes
+    made = cluster.add_instance(first, disk_template, primary=homes[first], **model)
+    if others:
+        _write(cluster, made, {name: homes[name] for name in others})
+    return [VirtualInstance(cluster, name) for name in homes]
+
+
+def _homes(
+    cluster: VirtualCluster, instances: int, nodes: Sequence[str] | None, prefix: str
+) -> dict[str, str]:
+    """Give instances names that are free, and nodes, one after the other."""
+    rows = cluster.luxi.query("node", ["name", "offline", "drained", "vm_capable"]).rows
+    fit = [str(row["name"]) for row in rows if row["vm_capable"] and not (row["offline"] or row["drained"])]
+    wanted = fit if nodes is None else [cluster.node(name).name for name in nodes]
+    unfit = sorted(set(wanted) - set(fit))
+    if unfit or not wanted:
+        raise SpecError(
+            f"no instance can be on {', '.join(unfit) or 'no node'}", cure=f"choose of {', '.join(fit)}"
+        )
+    return dict(itertools.islice(zip(_free_names(cluster, prefix), itertools.cycle(wanted)), instances))
+
+
+def _free_names(cluster: VirtualCluster, prefix: str) -> Iterator[str]:
+    taken = {instance.name for instance in cluster.instances}
+    names = (cluster.full_name(f"{prefix}{number}") for number in itertools.count(1))
+    return (name for name in names if name not in taken)
+
+
+def _write(cluster: VirtualCluster, model: VirtualInstance, homes: Mapping[str, str]) -> None:
+    parts = cluster.parts
+    timeout = parts.settings.timeout
+    cluster.wait_idle(timeout)
+    nodes = [node.boot_node for node in cluster.nodes]
+    master = cluster.master.boot_node
+    deadline = time.monotonic() + timeout
+    at_rest = ConfigAtRest(master, nodes, deadline)
+    before = at_rest.take()
+    try:
+        # Seeded by what there is: a run that is repeated has the same addresses.
+        population = with_instances(before, model.name, homes, time.time(), random.Random(len(homes)))  # noqa: S311
+        _put_onto_nodes(cluster, population)
+        write_config(nodes, population.config, told_to_nodes(population.config))
+    finally:
+        starter = Starter(farm=parts.farm, optional=(), deadline=deadline)
+        starter.start_missing([master], master)
+
+
+def _put_onto_nodes(cluster: VirtualCluster, population: Population) -> None:
+    roots = {node.name: node.root for node in cluster.nodes}
+    for name, home in population.homes.items():
+        running = roots[home] / RUNNING_INSTANCES / name
+        running.write_text(population.running, encoding="ascii")
+        running.chmod(_RUNNING_MODE)
+    for disk in population.disks:
+        _make_disk(cluster.root, roots[disk.node], disk)
+
+
+def _make_disk(cluster_root: Path, root: Path, disk: DiskFile) -> None:
+    above = cluster_root / "shared" if disk.path.startswith(_SHARED) else root
+    file = above / disk.path.lstrip("/")
+    file.parent.mkdir(mode=_DISK_MODE, exist_ok=True)
+    with file.open("xb") as stream:
+        stream.truncate(disk.size * _MIB)
+    file.chmod(_DISK_MODE)
+    (root / _DISK_LINKS / f"{disk.instance}:{disk.index}").symlink_to(file)
