@@ -142,18 +142,19 @@ class VirtualCluster:
 
     @property
     def rapi(self) -> RapiClient:
-        """A RAPI client, with write access, of the master of now.
+        """A RAPI client with write access, at the master IP address: it finds every later master, too.
 
-        Once RAPI has another certificate than we made for it (`gnt-cluster renew-crypto`), it expects just that one.
+        RAPI also answers at the address of the master itself, as on a real node. Once it has another certificate than
+        we made for it (`gnt-cluster renew-crypto`), the client expects just that one.
         """
-        access, master = self.parts.access, self.master
+        access = self.parts.access
         return RapiClient(
-            f"https://{master.ip}:{RAPI_PORT}",
+            f"https://{self.ip}:{RAPI_PORT}",
             access.username,
             access.password,
             access.ca_file,
             client_module_folder=self.parts.installation.share,
-            certificate=access.foreign_certificate(master.root),
+            certificate=access.foreign_certificate(self.master.root),
         )
 
     def run(

@@ -41,14 +41,18 @@ _MASTER_IP_SETUP = """\
 #!/bin/sh
 set -e -u
 record="$GANETI_ROOTDIR/var/run/vcluster-master-ip"
+# Who listens on the master IP looks who has it (engines/loopback/relay.py).
+call() {
+  if [ -p "$GANETI_ROOTDIR/../master-ip.fifo" ]; then echo 3<> "$GANETI_ROOTDIR/../master-ip.fifo" >&3; fi
+}
 case "${1:-}" in
   start)
     # luxid asks for it at each start: what is so already is not written again.
     if [ "$(cat "$record" 2>/dev/null)" != "$MASTER_IP" ]; then
-      echo "$MASTER_IP" > "$record.new"; mv "$record.new" "$record"
+      echo "$MASTER_IP" > "$record.new"; mv "$record.new" "$record"; call
     fi
     ;;
-  stop) rm -f "$record" ;;
+  stop) rm -f "$record"; call ;;
   *) echo "usage: $0 start|stop" >&2; exit 1 ;;
 esac
 """

@@ -75,3 +75,15 @@ def descendants(root: int, stats: list[Stat] | None = None) -> list[Stat]:
                 found.append(stat)
                 waiting.append(stat.pid)
     return found
+
+
+def is_below(root: int, pid: int) -> bool:
+    """Whether a process is below the pid `root`; false where it has ended."""
+    while pid > 1:
+        stat = read_stat(pid)
+        if stat is None:
+            return False
+        if stat.ppid == root:
+            return True
+        pid = stat.ppid
+    return False

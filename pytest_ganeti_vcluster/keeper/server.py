@@ -19,7 +19,7 @@ from pytest_ganeti_vcluster.keeper.children import StartedChild
 from pytest_ganeti_vcluster.keeper.ending import PAUSE, Ending
 from pytest_ganeti_vcluster.keeper.folder import remove_root
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
-from pytest_ganeti_vcluster.keeper.processes import descendants
+from pytest_ganeti_vcluster.keeper.processes import descendants, is_below
 from pytest_ganeti_vcluster.keeper.protocol import Channel, ProtocolError
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord
 from pytest_ganeti_vcluster.keeper.requests import Refused, Requests
@@ -40,6 +40,7 @@ class Server:
     claims: dict[tuple[str, int], socket.socket] = attrs.field(factory=dict)
     waits: list[Wait] = attrs.field(factory=list)
     stopping: bool = False
+    _inner: set[Channel] = attrs.field(factory=set)
     _running: dict[int, StartedChild] = attrs.field(factory=dict)
     _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
     _wakeup: tuple[socket.socket, socket.socket] = attrs.field(factory=socket.socketpair)
@@ -75,10 +76,10 @@ class Server:
     def serve(self) -> None:
         """Serve until told to stop, or until the last connection has closed and we are not persistent."""
         while not self.stopping:
-            if not self.connections and not self.record.persistent:
+            if not self._is_used:
                 # Somebody may have connected while the last one left.
                 self._accept()
-                if not self.connections:
+                if not self._is_used:
                     return
             for key, events in self._selector.select(self._pause()):
                 if key.fileobj is self.listener:
@@ -91,6 +92,11 @@ class Server:
                     self._flush(key.fileobj)
             self.reap()
             self._tend()
+
+    @property
+    def _is_used(self) -> bool:
+        """Whether anybody wants us to stay: what runs below us does not count."""
+        return self.record.persistent or bool(self.connections - self._inner)
 
     def _pause(self) -> float | None:
         """How long nothing needs to be done unless something happens."""
@@ -110,12 +116,15 @@ class Server:
             # Nobody there any more, or no descriptor left for it: it is asked again.
             return
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _, uid, _ = struct.unpack("3i", credentials)
+        pid, uid, _ = struct.unpack("3i", credentials)
         if uid not in {os.geteuid(), 0}:
             log(f"refused a connection of uid {uid}")
             connection.close()
             return
-        self.add(Channel(connection))
+        channel = Channel(connection)
+        if is_below(os.getpid(), pid):
+            self._inner.add(channel)
+        self.add(channel)
 
     def _hear(self, channel: Channel) -> None:
         try:
@@ -149,6 +158,7 @@ class Server:
         """Forget a connection; a command that it waited for has nobody left to want it."""
         self._selector.unregister(channel)
         self.connections.discard(channel)
+        self._inner.discard(channel)
         channel.close()
         self.waits = [wait for wait in self.waits if wait.channel is not channel]
         for child in self.children.values():

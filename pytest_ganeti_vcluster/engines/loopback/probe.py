@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from collections.abc import Iterable
+from pathlib import Path
 
 import attrs
 import psutil
+
+#: State of a socket that listens (include/net/tcp_states.h).
+_LISTEN = "0A"
 
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -70,6 +75,17 @@ def _is_free(address: str, port: Port) -> bool:
                 return False
             raise
     return True
+
+
+def listening_on(addresses: Iterable[str], port: int) -> set[str]:
+    """Tell on which of the addresses somebody listens on a TCP port, and disturb nobody (proc(5), /proc/net/tcp)."""
+    words = {
+        f"{struct.unpack('=I', socket.inet_aton(address))[0]:08X}:{port:04X}": address
+        for address in addresses
+    }
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    found = (line.split() for line in lines)
+    return {words[fields[1]] for fields in found if fields[3] == _LISTEN and fields[1] in words}
 
 
 def is_on_all_addresses(port: Port) -> bool:

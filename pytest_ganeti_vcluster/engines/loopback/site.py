@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_ganeti_vcluster.engines.base import OFF, NodeSite, SiteTools
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
+from pytest_ganeti_vcluster.engines.loopback.master_ip import MasterIp
 from pytest_ganeti_vcluster.engines.loopback.node_processes import NodeProcesses
 from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
@@ -38,6 +39,7 @@ class LoopbackSite:
         self._folder = root / "engine"
         self.cluster_name = cluster_name
         self._hosts = names.Hosts(self._folder)
+        self._master_ip = MasterIp(keeper, root, self.cluster_ip, self._folder / "relay.log")
         self._ssh = sshd.SshServers(keeper, self._folder, tools, self._common_environment())
 
     @classmethod
@@ -108,11 +110,13 @@ class LoopbackSite:
     def start(self, *, wait: bool = True) -> None:
         """Make the keys that are not there, and start the sshd of the first nodes; `wait_ready` waits if not `wait`."""
         self._ssh.make_keys()
+        self._master_ip.start()
         self._serve_ssh([1], wait=wait)
 
     def wait_ready(self) -> None:
-        """Return when every sshd that was started answers. Raises `DaemonDied`."""
+        """Return when every sshd that was started answers, and the master IP is listened on. Raises `DaemonDied`."""
         self._ssh.wait_ready()
+        self._master_ip.wait_ready()
 
     def node(self, name: str, index: int) -> NodeSite:
         """Make node number `index` known, and reachable by ssh once its root folder is there."""

@@ -11,14 +11,14 @@ import json
 import shlex
 import signal
 import socket
-import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from pytest_ganeti_vcluster.engines.base import SiteTools
+from pytest_ganeti_vcluster.engines.loopback.probe import listening_on
 from pytest_ganeti_vcluster.errors import BootFailed, DaemonDied
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
@@ -33,9 +33,6 @@ ADDRESSES_PER_SSHD = 16
 _PAUSE = 0.01
 #: Seconds in which an sshd that is told to read its configuration anew has done so.
 _RELOADING = 0.5
-
-#: State of a socket that listens (include/net/tcp_states.h).
-_LISTEN = "0A"
 
 _GLOBAL = """\
 Port {port}
@@ -158,7 +155,7 @@ class SshServers:
                 return
             replace_text(self._config(number), text)
             deadline = time.monotonic() + timeout
-            while _listening(addresses) != listening:
+            while listening_on(addresses, PORT) != listening:
                 # It takes no notice of a signal that comes while it begins anew.
                 if not identity.signal(signal.SIGHUP) or time.monotonic() > deadline:
                     raise DaemonDied(
@@ -167,7 +164,7 @@ class SshServers:
                         cure="close the cluster and take a new one",
                     )
                 settled = time.monotonic() + _RELOADING
-                while _listening(addresses) != listening and time.monotonic() < settled:
+                while listening_on(addresses, PORT) != listening and time.monotonic() < settled:
                     time.sleep(_PAUSE)
 
     def ensure(
@@ -256,18 +253,6 @@ class _Server:
                     cure="run `ganeti-vcluster doctor`",
                 )
             time.sleep(_PAUSE)
-
-
-def _listening(addresses: Iterable[str]) -> set[str]:
-    """Tell on which of the addresses somebody listens for ssh, and disturb nobody (proc(5), /proc/net/tcp)."""
-    words = {f"{_as_word(address)}:{PORT:04X}": address for address in addresses}
-    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
-    found = (line.split() for line in lines)
-    return {words[fields[1]] for fields in found if fields[3] == _LISTEN and fields[1] in words}
-
-
-def _as_word(address: str) -> str:
-    return f"{struct.unpack('=I', socket.inet_aton(address))[0]:08X}"
 
 
 def _answers(address: str) -> bool:
