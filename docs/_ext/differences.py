@@ -16,7 +16,7 @@ import attrs
 from pytest_ganeti_vcluster.engines.loopback import sshd
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, READY_INSTANCE_NAMES
 from pytest_ganeti_vcluster.ganeti import farm
-from pytest_ganeti_vcluster.ganeti.node_root import METAD_PORT
+from pytest_ganeti_vcluster.ganeti.daemons import METAD_PORT
 from pytest_ganeti_vcluster.ganeti.verify import EXPECTED
 from pytest_ganeti_vcluster.inside.adaptations import ADAPTATIONS
 from pytest_ganeti_vcluster.settings import DEFAULT_SUBNET

@@ -20,6 +20,8 @@ NODED_PORT = 1811
 CONFD_PORT = 1814
 MOND_PORT = 1815
 RAPI_PORT = 5080
+#: Ganeti's own is 80, for which one needs a privilege; ours stands in METAD_ARGS.
+METAD_PORT = 8080
 
 _TIMEOUT = 5.0
 
@@ -80,6 +82,10 @@ def _ask_rapi(node: NodeAddress) -> None:
 
 def _ask_mond(node: NodeAddress) -> None:
     _ask_http(http.client.HTTPConnection(node.ip, MOND_PORT, timeout=_TIMEOUT), "GET", "/")
+
+
+def _ask_metad(node: NodeAddress) -> None:
+    _ask_http(http.client.HTTPConnection(node.ip, METAD_PORT, timeout=_TIMEOUT), "GET", "/")
 
 
 def _ask_luxid(node: NodeAddress) -> None:
@@ -147,6 +153,7 @@ DAEMONS: dict[str, Daemon] = {
         Daemon("rapi", "rapi-daemon", _ask_rapi, master_only=True),
         Daemon("confd", "conf-daemon", _ask_confd),
         Daemon("mond", "monitoring-daemon", _ask_mond),
+        Daemon("metad", "meta-daemon", _ask_metad),
     )
 }
 

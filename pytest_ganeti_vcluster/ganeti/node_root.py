@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.ganeti.daemons import METAD_PORT
 
 #: Longest path of a Unix socket below a node root (lib/pathutils.py: SOCKET_DIR).
 LONGEST_SOCKET = "var/run/ganeti/socket/ganeti-wconfd"
-
-#: metad's own port 80 needs a privilege; it stands here in METAD_ARGS.
-METAD_PORT = 8080
 
 _FOLDERS = (
     "etc/default",

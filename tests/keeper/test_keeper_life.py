@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
@@ -16,6 +17,8 @@ from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord, create_root
 
 from .conftest import Case, OtherClient, eventually, misbehaving
+
+CLIENT = Path(__file__).with_name("client_process.py")
 
 if TYPE_CHECKING:
     StartClient = Callable[..., OtherClient]
@@ -56,6 +59,19 @@ def test_a_second_connection_keeps_it_alive(case: Case, other_client: StartClien
         assert [process.name for process in second.processes()]
         assert second.run(["true"]).returncode == 0
         assert case.root.exists()
+    assert eventually(case.is_clean)
+
+
+def test_what_runs_below_it_does_not_keep_it_alive(case: Case) -> None:
+    keeper = case.start()
+    out = case.base / "out"
+    keeper.spawn(
+        [sys.executable, str(CLIENT), "connect", str(case.root), case.token],
+        stdout=out,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert eventually(lambda: out.read_text(encoding="ascii") == "ready\n", timeout=20.0)
+    keeper.close()
     assert eventually(case.is_clean)
 
 

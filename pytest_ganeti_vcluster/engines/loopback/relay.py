@@ -103,7 +103,8 @@ class Relay:
                     raise ConnectionRefusedError
                 node = socket.create_connection((holder, port), timeout=_TIMEOUT)
             except OSError:
-                _reset(connection)
+                # Closed so, it is reset.
+                _forget(connection)
                 return
             with node:
                 node.settimeout(None)
@@ -121,15 +122,15 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
     except OSError:
         for one in (source, target):
-            _reset(one)
+            with contextlib.suppress(OSError):
+                _forget(one)
+                # The other thread may be waiting for it.
+                one.shutdown(socket.SHUT_RDWR)
 
 
-def _reset(connection: socket.socket) -> None:
-    """End a connection as a machine does that knows nothing of it."""
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # The other thread may be waiting for it.
-        connection.shutdown(socket.SHUT_RDWR)
+def _forget(connection: socket.socket) -> None:
+    """Have a connection end, when it is closed, as it does where a machine knows nothing of it: by a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _pairs(path: str) -> list[list[str]]:
