@@ -85,7 +85,8 @@ FACTS: tuple[Difference, ...] = (
     ),
     Difference(
         "master IP",
-        "`master-ip-setup` records which node holds the master IP address. No interface is changed.",
+        "`master-ip-setup` records which node holds the master IP address. No interface is changed: a small program"
+        " listens there while a node holds it, and passes on to that node what connects to RAPI's and ssh's port.",
         "Setting an address needs root. `VirtualNode.holds_master_ip` tells the holder.",
     ),
     Difference(

@@ -41,18 +41,27 @@ _MASTER_IP_SETUP = """\
 #!/bin/sh
 set -e -u
 record="$GANETI_ROOTDIR/var/run/vcluster-master-ip"
-# Who listens on the master IP looks who has it (engines/loopback/relay.py).
+# Who listens on the master IP is told, and waited for (engines/loopback/relay.py).
 call() {
-  if [ -p "$GANETI_ROOTDIR/../master-ip.fifo" ]; then echo 3<> "$GANETI_ROOTDIR/../master-ip.fifo" >&3; fi
+  cluster=$(dirname "$GANETI_ROOTDIR")
+  [ -p "$cluster/master-ip.fifo" ] || return 0
+  echo 3<> "$cluster/master-ip.fifo" >&3
+  tries=0
+  until [ $tries = 50 ]; do
+    if grep -qxF "$MASTER_IP" "$cluster/master-ip.held" 2>/dev/null; then now=up; else now=down; fi
+    [ $now != "$1" ] || return 0
+    sleep 0.01
+    tries=$((tries + 1))
+  done
 }
 case "${1:-}" in
   start)
     # luxid asks for it at each start: what is so already is not written again.
     if [ "$(cat "$record" 2>/dev/null)" != "$MASTER_IP" ]; then
-      echo "$MASTER_IP" > "$record.new"; mv "$record.new" "$record"; call
+      echo "$MASTER_IP" > "$record.new"; mv "$record.new" "$record"; call up
     fi
     ;;
-  stop) rm -f "$record"; call ;;
+  stop) rm -f "$record"; call down ;;
   *) echo "usage: $0 start|stop" >&2; exit 1 ;;
 esac
 """

@@ -128,7 +128,14 @@ ROWS = (
             "All files belong to one user and group, whatever Ganeti asks for.",
         ),
     ),
-    Row("node oob", "Since these are user-defined, we can mock them easily"),
+    Row(
+        "node oob",
+        "Since these are user-defined, we can mock them easily",
+        differs=(
+            "The helper returns when the node has booted, where a real one returns at once.",
+            "`gnt-node health` has two items: whether the node is on, and whether anything of Ganeti runs on it.",
+        ),
+    ),
     Row(
         "hooks",
         "No special privileges needed",
@@ -162,17 +169,56 @@ ROWS = (
             "In Ganeti 3.1 it looks the other node's name up, which one virtual cluster does not know of another.",
         ),
     ),
-    Row("node powercycle", "Privileged, so not supported, but anyway not very interesting for testing"),
+    Row(
+        "node powercycle",
+        "Privileged, so not supported, but anyway not very interesting for testing",
+        differs=(
+            "Connections to a node that is off are refused at once; a real one leaves them to time out.",
+            "/var/run and /var/lock are emptied, all other files are as they were: nothing that was written is lost.",
+        ),
+    ),
     Row("tags"),
     Row("filters"),
     Row("reason trail"),
     Row("job queue"),
-    Row("rapi", "Not privileged and only one per cluster, so it presents no issues"),
+    Row(
+        "rapi",
+        "Not privileged and only one per cluster, so it presents no issues",
+        differs=(
+            "At the master IP only RAPI and ssh answer; noded, confd and mond do at the nodes' own addresses.",
+        ),
+    ),
     Row("confd", "Somewhat the same issues as the node daemon, but the per-address binding still works"),
-    Row("mond"),
-    Row("metad"),
-    Row("watcher", "Has to be modified to not activate the daemons, or the start-stop tool has to"),
-    Row("cleaner"),
+    Row(
+        "mond",
+        differs=(
+            "What collectors tell of processors and disks is the machine's, the same on every node.",
+            "The collectors for DRBD and LVM fail, as there is neither; the one for disks does with kernels since 4.18, by"
+            " Ganeti's own fault.",
+        ),
+    ),
+    Row(
+        "metad",
+        differs=(
+            "It listens on port 8080, as 80 needs a privilege.",
+            "Addresses of the network for instance communication (169.254.0.0/16) cannot be used on loopback: the NIC for it"
+            " is to be given an address of 127.0.0.0/8.",
+            "OS scripts are looked for in the machine's folders: that path is compiled into it.",
+        ),
+    ),
+    Row(
+        "watcher",
+        "Has to be modified to not activate the daemons, or the start-stop tool has to",
+        differs=("Nothing runs it by the clock: `VirtualNode.run_watcher()` runs it once.",),
+    ),
+    Row(
+        "cleaner",
+        differs=(
+            "Nothing runs it by the clock.",
+            "Certificates stay with Debian's 3.0.2, whose check-cert-expired fails for any certificate, by Debian's own"
+            " fault.",
+        ),
+    ),
     Row(
         "CLI",
         "As long as the master node is set to the machine hostname, these should work fine",

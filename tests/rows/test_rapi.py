@@ -58,14 +58,14 @@ def test_rapi_without_a_master(vcluster: VirtualCluster) -> None:
     first, second, _third = vcluster.nodes
     client = vcluster.rapi
     vcluster.run("gnt-cluster", "deactivate-master-ip", "--yes")
-    with pytest.raises(RapiError, match=r"[Cc]onnection"):
+    with pytest.raises(RapiError, match="Connection refused"):
         client.info()
     assert at(vcluster, first.ip).info()["master"] == first.name
     vcluster.run("gnt-cluster", "activate-master-ip")
     assert client.info()["master"] == first.name
 
     first.power_off()
-    with pytest.raises(RapiError, match=r"[Cc]onnection"):
+    with pytest.raises(RapiError, match="Connection refused"):
         client.info()
     second.run("gnt-cluster", "master-failover")
     assert client.info()["master"] == second.name

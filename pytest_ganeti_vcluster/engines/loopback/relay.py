@@ -1,10 +1,10 @@
 """The master IP address: what connects to it arrives at the node that holds it.
 
 An address of 127.0.0.0/8 is on no interface that could be taken from one node and given to another. So this program
-listens there for all of them, and asks for each connection which node holds the address at that moment; where none does
-the connection is reset. It is run on its own, `relay.py ROOT ADDRESS PORT...`, and imports the standard library only.
+listens there for all of them while one holds it, and asks for each connection which one does at that moment. It is run
+on its own, `relay.py ROOT PORT...`, and imports the standard library only.
 """
-# ruff: noqa: PTH118, PTH123 - it is to start fast, and to be small
+# ruff: noqa: PTH105, PTH118, PTH123 - it is to start fast, and to be small
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import threading
 
 #: In the cluster's folder: whoever writes to it has the relay look anew which addresses are held.
 CALL = "master-ip.fifo"
+#: There, too: the addresses that it listens on, one a line.
+HELD = "master-ip.held"
 
 _CHUNK = 65536
 #: A node answers at once, or refuses.
@@ -27,11 +29,10 @@ _AGAIN = 0.2
 
 
 class Relay:
-    """Listens on `ports` of `address`, and of every other address that a node holds as master IP."""
+    """Listens on `ports` of every address that a node of the cluster in `root` holds as master IP."""
 
-    def __init__(self, root: str, address: str, ports: list[int]) -> None:
+    def __init__(self, root: str, ports: list[int]) -> None:
         self._root = root
-        self._address = address
         self._ports = ports
         self._selector = selectors.DefaultSelector()
         self._listeners: dict[tuple[str, int], socket.socket] = {}
@@ -65,7 +66,7 @@ class Relay:
 
     def _listen(self) -> bool:
         """Listen where it is to be listened now, and there only; whether that is possible."""
-        wanted = {(address, port) for address in {self._address, *self._holders()} for port in self._ports}
+        wanted = {(address, port) for address in self._holders() for port in self._ports}
         for place in self._listeners.keys() - wanted:
             listener = self._listeners.pop(place)
             self._selector.unregister(listener)
@@ -83,6 +84,12 @@ class Relay:
                 continue
             self._listeners[place] = listener
             self._selector.register(listener, selectors.EVENT_READ)
+        path = os.path.join(self._root, HELD)
+        with open(path + ".new", "w", encoding="ascii") as stream:
+            stream.writelines(
+                f"{address}\n" for address in sorted({address for address, _ in self._listeners})
+            )
+        os.replace(path + ".new", path)
         return self._listeners.keys() >= wanted
 
     def _take(self, listener: socket.socket) -> None:
@@ -103,7 +110,7 @@ class Relay:
                     raise ConnectionRefusedError
                 node = socket.create_connection((holder, port), timeout=_TIMEOUT)
             except OSError:
-                # Closed so, it is reset.
+                # Nobody has the address any more, or nothing listens on the node. Closed so, it is reset.
                 _forget(connection)
                 return
             with node:
@@ -142,4 +149,4 @@ def _pairs(path: str) -> list[list[str]]:
 
 
 if __name__ == "__main__":
-    Relay(sys.argv[1], sys.argv[2], [int(port) for port in sys.argv[3:]]).serve()
+    Relay(sys.argv[1], [int(port) for port in sys.argv[2:]]).serve()

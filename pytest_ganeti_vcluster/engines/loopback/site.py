@@ -39,7 +39,7 @@ class LoopbackSite:
         self._folder = root / "engine"
         self.cluster_name = cluster_name
         self._hosts = names.Hosts(self._folder)
-        self._master_ip = MasterIp(keeper, root, self.cluster_ip, self._folder / "relay.log")
+        self._master_ip = MasterIp(keeper, root, self._folder / "relay.log")
         self._ssh = sshd.SshServers(keeper, self._folder, tools, self._common_environment())
 
     @classmethod
@@ -114,9 +114,9 @@ class LoopbackSite:
         self._serve_ssh([1], wait=wait)
 
     def wait_ready(self) -> None:
-        """Return when every sshd that was started answers, and the master IP is listened on. Raises `DaemonDied`."""
+        """Return when every sshd that was started answers, and the master IP where it is held. Raises `DaemonDied`."""
         self._ssh.wait_ready()
-        self._master_ip.wait_ready()
+        self.follow_master_ip()
 
     def node(self, name: str, index: int) -> NodeSite:
         """Make node number `index` known, and reachable by ssh once its root folder is there."""
@@ -188,7 +188,10 @@ class LoopbackSite:
         NodeProcesses(self._keeper, node, self._ssh.command(node.ip)).end()
 
     def follow_power(self) -> None:
-        """Have nodes that are on be reachable by ssh, and those that are off not. Raises `DaemonDied`."""
+        """Have nodes that are on be reachable by ssh, those that are off not, and the master IP where it is held.
+
+        Raises `DaemonDied`.
+        """
         off = set()
         for name, address in self._hosts.nodes().items():
             root = self._root / name
@@ -200,6 +203,11 @@ class LoopbackSite:
         for number in self._ssh.numbers():
             addresses = [str(self._lease.node_ip(one)) for one in sshd.served_by(number)]
             self._ssh.listen(number, {address: address not in off for address in addresses})
+        self.follow_master_ip()
+
+    def follow_master_ip(self) -> None:
+        """Have the master IP be answered by the node that holds it now, and by none without. Raises `DaemonDied`."""
+        self._master_ip.follow(self._root / name for name in self._hosts.nodes())
 
     def environment(self, node: NodeSite) -> dict[str, str]:
         """Variables that put a process onto the node."""
