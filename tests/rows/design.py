@@ -193,16 +193,16 @@ ROWS = (
         "mond",
         differs=(
             "What collectors tell of processors and disks is the machine's, the same on every node.",
-            "The collectors for DRBD and LVM fail, as there is neither; the one for disks does with kernels since 4.18, by"
-            " Ganeti's own fault.",
+            "The collectors for DRBD and LVM fail, as there is neither.",
+            "The collector for disks fails with kernels since 4.18, by Ganeti's own fault.",
         ),
     ),
     Row(
         "metad",
         differs=(
             "It listens on port 8080, as 80 needs a privilege.",
-            "Addresses of the network for instance communication (169.254.0.0/16) cannot be used on loopback: the NIC for it"
-            " is to be given an address of 127.0.0.0/8.",
+            "Nothing on loopback can have an address of Ganeti's network for instance communication (169.254.0.0/16).",
+            "So the NIC for it is to be given an address of 127.0.0.0/8.",
             "OS scripts are looked for in the machine's folders: that path is compiled into it.",
         ),
     ),
@@ -215,8 +215,7 @@ ROWS = (
         "cleaner",
         differs=(
             "Nothing runs it by the clock.",
-            "Certificates stay with Debian's 3.0.2, whose check-cert-expired fails for any certificate, by Debian's own"
-            " fault.",
+            "It removes no certificates with Debian's 3.0.2, whose check-cert-expired fails for any, by Debian's own fault.",
         ),
     ),
     Row(
