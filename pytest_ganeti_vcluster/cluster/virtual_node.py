@@ -125,8 +125,9 @@ class VirtualNode:
 
     @property
     def daemons(self) -> dict[str, NodeDaemon]:
-        """Ganeti's daemons that run on the node, by short name."""
-        every = {name: NodeDaemon(daemon, self.root) for name, daemon in DAEMONS.items()}
+        """Ganeti's daemons that run on the node, by short name, less those on demand: ask `daemon("metad")`."""
+        lasting = [daemon for daemon in DAEMONS.values() if not daemon.on_demand]
+        every = {daemon.name: NodeDaemon(daemon, self.root) for daemon in lasting}
         return {name: daemon for name, daemon in every.items() if daemon.running}
 
     def daemon(self, name: str) -> NodeDaemon:

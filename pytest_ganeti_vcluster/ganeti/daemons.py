@@ -122,12 +122,16 @@ def _ask_confd(node: NodeAddress) -> None:
 
 @attrs.frozen
 class Daemon:
-    """One of Ganeti's daemons. `ask` raises unless it answers in its own protocol; `master_only` where so."""
+    """One of Ganeti's daemons. `ask` raises unless it answers in its own protocol; `master_only` where so.
+
+    `on_demand` is one that Ganeti starts when it first needs it, and that no node has to have.
+    """
 
     name: str
     log_name: str
     ask: Callable[[NodeAddress], None] = attrs.field(repr=False)
     master_only: bool = False
+    on_demand: bool = False
 
     @property
     def program(self) -> str:
@@ -153,7 +157,7 @@ DAEMONS: dict[str, Daemon] = {
         Daemon("rapi", "rapi-daemon", _ask_rapi, master_only=True),
         Daemon("confd", "conf-daemon", _ask_confd),
         Daemon("mond", "monitoring-daemon", _ask_mond),
-        Daemon("metad", "meta-daemon", _ask_metad),
+        Daemon("metad", "meta-daemon", _ask_metad, on_demand=True),
     )
 }
 
