@@ -45,7 +45,7 @@ def test_live_master_hands_over(vcluster: VirtualCluster) -> None:
     assert [node.run("gnt-cluster", "getmaster").lines for node in vcluster.nodes] == [[second.name]] * 3
     assert [instance.name for instance in vcluster.instances] == [before.name]
     assert vcluster.verify() == []
-    # A LUXI client that one has kept still asks the old master, where nobody answers any more; RAPI's finds the new one.
+    # A LUXI client that one has kept still asks the old master, where nobody answers any more; RAPI's finds the new.
     with pytest.raises(LuxiError):
         old_luxi.query_cluster_info()
     assert old_rapi.info()["master"] == second.name
