@@ -45,6 +45,13 @@ KNOWN: tuple[KnownFailure, ...] = (
         upstream="lib/cmdlib/instance_storage.py:972 (LUInstanceRecreateDisks.CheckPrereq), qa/qa_instance.py:1045",
     ),
     KnownFailure(
+        test="qa_instance.TestRecreateDisks[sharedfile]",
+        error="gnt-instance recreate-disks",
+        reason="To lose the disks, the suite removes a folder in file storage, and these are in shared file storage;"
+        " Ganeti refuses to recreate disks that are there.",
+        upstream="qa/qa_instance.py:151 (_DestroyInstanceDisks)",
+    ),
+    KnownFailure(
         test="qa_instance.TestInstanceExport[diskless]",
         error="gnt-backup export",
         reason="Ganeti cannot export an instance without disks: the folder is made when the first disk arrives.",

@@ -57,7 +57,7 @@ def _skipped(results: Results) -> list[str]:
                 groups.setdefault(call.detail, []).append(call.test)
     lines = []
     for setting, tests in sorted(groups.items()):
-        lines.append(f"Skipped, {setting}: {why_off(setting.split(', ')) or 'no reason is known'}")
+        lines.append(f"Skipped, {setting}: {why_off(setting.split(', ')) or 'it was not asked for.'}")
         lines += [f"    {test}" for test in dict.fromkeys(tests)]
     return [*lines, ""] if lines else []
 
