@@ -35,6 +35,9 @@ _PROMPT = 30.0
 #: Seconds beyond a command's own time-out that ending it may take.
 _ENDING = 15.0
 
+#: Seconds that it may take to end everything, and in addition for each process: hundreds share two cores.
+_STOPPING, _STOPPING_EACH = 10.0, 0.1
+
 _ANNOUNCE: ContextVar[Callable[[Keeper], None] | None] = ContextVar("_ANNOUNCE", default=None)
 
 
@@ -290,13 +293,17 @@ class Keeper:
         """Say whether the root folder is left at the end."""
         self._ask("set", keep_root=keep)
 
-    def stop(self, timeout: float = 10.0) -> None:
+    def stop(self, timeout: float | None = None) -> None:
         """End everything and wait until the keeper is gone; `KeeperError` if it does not go.
 
-        Does nothing when it is gone already.
+        `timeout` in seconds; None: longer, the more processes there are to end. Does nothing when it is gone already.
         """
+        count = 0
         with contextlib.suppress(KeeperError):
+            count = len(self.processes())
             self._ask("stop")
+        if timeout is None:
+            timeout = _STOPPING + count * _STOPPING_EACH
         self.close()
         deadline = time.monotonic() + timeout
         ours = (self.identity, self.guardian)
