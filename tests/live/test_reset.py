@@ -104,6 +104,8 @@ DIRT: dict[str, Callable[[VirtualCluster], object]] = {
     "a master failed over": lambda c: c.node("node2").run("gnt-cluster", "master-failover"),
     "a node offline": lambda c: c.run("gnt-node", "modify", "--offline=yes", "node3"),
     "a node more": lambda c: c.add_node(),
+    "a machine more": lambda c: c.add_node(join=False),
+    "an emptied node": lambda c: c.node("node2").reinstall(),
     "a node less": lambda c: c.remove_node("node3"),
     "a name": lambda c: c.add_name("somebody"),
     "a dead noded": lambda c: _signal(c, "node2", "noded", signal.SIGKILL),

@@ -96,7 +96,11 @@ def test_dead_master_comes_back_as_a_plain_node(vcluster: VirtualCluster) -> Non
     assert vcluster.verify() == []
 
 
-@shows("master failover", "nodes vote: who has a stale configuration or no majority is refused")
+@shows(
+    "master failover",
+    "nodes vote: who has a stale configuration or no majority is refused",
+    because=("truthful-ping",),
+)
 def test_votes(vcluster: VirtualCluster) -> None:
     first, second, third = vcluster.nodes
     third.power_off()

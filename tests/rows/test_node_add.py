@@ -27,7 +27,7 @@ def roles(cluster: VirtualCluster) -> dict[str, str]:
 @shows(
     "node add",
     "a machine joins over ssh, leaves, and joins again",
-    because=("remote-public-keys", "writable-targets"),
+    because=("remote-public-keys",),
 )
 def test_machine_joins_leaves_and_joins_again(vcluster: VirtualCluster) -> None:
     machine = vcluster.add_node(join=False)
@@ -51,6 +51,7 @@ def test_machine_joins_leaves_and_joins_again(vcluster: VirtualCluster) -> None:
     assert machine.name not in roles(vcluster)
     assert machine.daemons == {}
     assert not machine.path("/var/lib/ganeti/config.data").exists()
+    assert machine.name not in vcluster.master.path("/etc/hosts").read_text(encoding="ascii")
 
     vcluster.run(*ADD, "--master-capable=no", machine.name)
 
@@ -125,7 +126,9 @@ def test_what_cannot_be_added(vcluster: VirtualCluster) -> None:
 
 
 @shows(
-    "node add", "the only node of another cluster is refused", because=("ordinary-loopback", "truthful-own")
+    "node add",
+    "the only node of another cluster is refused",
+    because=("ordinary-loopback", "ssh-host-keys", "truthful-ping"),
 )
 def test_node_of_another_cluster(vcluster: VirtualCluster) -> None:
     machine = vcluster.add_node(join=False)

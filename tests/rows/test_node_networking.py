@@ -79,7 +79,11 @@ def own_script(node: VirtualNode, then: str) -> None:
     script.chmod(0o755)
 
 
-@shows("node networking", "an admin's own script sets the master IP up", because=("command-environment",))
+@shows(
+    "node networking",
+    "an admin's own script sets the master IP up",
+    because=("command-environment", "truthful-ping"),
+)
 def test_script_of_ones_own(vcluster: VirtualCluster) -> None:
     first, second, third = vcluster.nodes
     for node in vcluster.nodes:
