@@ -224,8 +224,9 @@ class VirtualNode:
     def power_on(self) -> None:
         """Switch it on, and return when it has booted: it answers ssh, and those daemons that want to run answer.
 
-        No instance runs. A former master does not become it again if the others have another one. Nothing happens to
-        a node that is on. Raises `DaemonDied` where its noded does not come up.
+        No instance runs. A former master does not become it again if the others have another one; while most of them
+        do not answer, it waits a minute for their votes and gives up, as Ganeti's daemons do. Nothing happens to a
+        node that is on. Raises `DaemonDied` where its noded does not come up.
         """
         self.power.on()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -218,11 +219,21 @@ def test_crash(vcluster: VirtualCluster) -> None:
         target=lambda: results.append(login(vcluster, node, "echo here; exec sleep 600"))
     )
     sleeper.start()
-    assert not settle(lambda: not [one for one in vcluster.parts.keeper.processes() if one.name == "sleep"])
+    keeper = vcluster.parts.keeper
+    # Where the kernel cannot change what it tells of a forked program, that has the fork server's environment.
+    disguised = {"GANETI_ROOTDIR": str(vcluster.root / "no-such-node")}
+    kept, ended = (
+        keeper.spawn(["sleep", "600"], stdout=one.path("/tmp/out"), env=disguised, cwd=one.path("/root"))
+        for one in (vcluster.node("node3"), node)
+    )
+    assert not settle(lambda: len([one for one in keeper.processes() if one.name == "sleep"]) < 3)
+    others = {name: daemon.pid for name, daemon in vcluster.node("node3").daemons.items()}
 
     node.crash()
 
     sleeper.join(30)
+    assert (kept.poll(), ended.poll()) == (None, -signal.SIGKILL)
+    assert {name: daemon.pid for name, daemon in vcluster.node("node3").daemons.items()} == others
     assert results[0].returncode == 255
     assert node.daemons == {}
     assert node.daemon("noded").log() != ""

@@ -52,6 +52,9 @@ def test_dead_daemons(vcluster: VirtualCluster) -> None:
     assert set(master.daemons) == {"noded", "confd", "wconfd", "luxid", "rapi"}
     assert master.daemon("luxid").pid == luxid
     assert not killed & {daemon.pid for daemon in master.daemons.values()}
+    # It asked the new RAPI, which answers at the node's address.
+    log = master.path("/var/log/ganeti/watcher.log").read_text(encoding="utf-8")
+    assert "Couldn't get answer from remote API" not in log
     assert not settle(vcluster.verify, timeout=30)
 
 

@@ -13,6 +13,7 @@ from pytest_ganeti_vcluster.engines.loopback.master_ip import MasterIp
 from pytest_ganeti_vcluster.engines.loopback.node_processes import NodeProcesses
 from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
+from pytest_ganeti_vcluster.keeper.locking import locked
 
 DOMAIN = "vc"
 
@@ -192,17 +193,19 @@ class LoopbackSite:
 
         Raises `DaemonDied`.
         """
-        off = set()
-        for name, address in self._hosts.nodes().items():
-            root = self._root / name
-            if (root / OFF).exists():
-                self._ssh.detach(address)
-                off.add(address)
-            else:
-                self._ssh.attach(address, root)
-        for number in self._ssh.numbers():
-            addresses = [str(self._lease.node_ip(one)) for one in sshd.served_by(number)]
-            self._ssh.listen(number, {address: address not in off for address in addresses})
+        # Whoever looks last says where it is to be listened.
+        with locked(self._folder / "follow-power.lock"):
+            off = set()
+            for name, address in self._hosts.nodes().items():
+                root = self._root / name
+                if (root / OFF).exists():
+                    self._ssh.detach(address)
+                    off.add(address)
+                else:
+                    self._ssh.attach(address, root)
+            for number in self._ssh.numbers():
+                addresses = [str(self._lease.node_ip(one)) for one in sshd.served_by(number)]
+                self._ssh.listen(number, {address: address not in off for address in addresses})
         self.follow_master_ip()
 
     def follow_master_ip(self) -> None:
