@@ -172,7 +172,7 @@ class LuxiClient:
         return self._rows("QueryNetworks", fields, _strings(names), locking=True)
 
     def query_exports(self, nodes: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Give a row with `node` and `export` for each export; `export` is `None` for a node without any."""
+        """Give a row with `node` and `export` for each export; `export` is `None` for a node that could not tell."""
         return [
             dict(zip(("node", "export"), row)) for row in self.call("QueryExports", _strings(nodes), False)
         ]

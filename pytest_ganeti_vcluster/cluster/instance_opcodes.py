@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,12 @@ def instance_names(ops: Iterable[Any]) -> list[str]:
         if isinstance(nested, (list, tuple)):
             names += instance_names(nested)
     return names
+
+
+def free_name(taken: Iterable[str]) -> str:
+    """Return the first of instance1, instance2, ... that is none of `taken`, which may have domains."""
+    known = {name.partition(".")[0] for name in taken}
+    return next(name for number in itertools.count(1) if (name := f"instance{number}") not in known)
 
 
 def create_opcode(

@@ -11,7 +11,7 @@ from pytest_ganeti_vcluster.clients.jobs import Job, jobs_of, submit, wait_idle
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
-from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode, instance_names
+from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode, free_name, instance_names
 from pytest_ganeti_vcluster.cluster.membership import Membership
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
 from pytest_ganeti_vcluster.cluster.scripts import Scripts
@@ -268,7 +268,7 @@ class VirtualCluster:
         (default: none for diskless, one of 16 MiB else); `memory` in MiB; `os` is installed where there are disks
         (None for an OS image); further `fields` are OP_INSTANCE_CREATE's. Raises `JobFailed`.
         """
-        full = self.full_name(name or self._free_instance_name())
+        full = self.full_name(name or free_name([one.name for one in self.instances]))
         op = create_opcode(
             full,
             disk_template,
@@ -396,10 +396,3 @@ class VirtualCluster:
 
     def _node_name(self, node: VirtualNode | str) -> str:
         return self.node(node).name if isinstance(node, str) else node.name
-
-    def _free_instance_name(self) -> str:
-        taken = {instance.name for instance in self.instances}
-        number = 1
-        while self.full_name(f"instance{number}") in taken:
-            number += 1
-        return f"instance{number}"

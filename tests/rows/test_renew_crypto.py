@@ -99,7 +99,7 @@ def test_everything_is_renewed(vcluster: VirtualCluster) -> None:
 def test_own_rapi_certificate(vcluster: VirtualCluster, tmp_path: Path) -> None:
     # Ganeti makes one for a name that is the same everywhere; a real one is signed for the cluster's name.
     authority = trustme.CA(organization_name="somebody's")
-    issued = authority.issue_cert(vcluster.master.ip, key_type=trustme.KeyType.RSA)
+    issued = authority.issue_cert(vcluster.ip, key_type=trustme.KeyType.RSA)
     own = tmp_path / "rapi.pem"
     issued.private_key_and_cert_chain_pem.write_to_path(str(own))
     ca_file = tmp_path / "ca.pem"
