@@ -125,7 +125,8 @@ def test_script_that_fails(vcluster: VirtualCluster) -> None:
     assert "The master IP did not come up within 30 seconds" in told
     assert vcluster.master is second
     assert vcluster.run("gnt-instance", "list").returncode == 0
-    assert vcluster.rapi.info()["master"] == second.name
+    assert vcluster.luxi.query_cluster_info()["master"] == second.name
+    assert not any(node.holds_master_ip for node in vcluster.nodes)
 
 
 @pytest.mark.vcluster(nodes=2, secondary_ips=True)
