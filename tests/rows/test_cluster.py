@@ -111,6 +111,30 @@ def test_modify(vcluster: VirtualCluster) -> None:
 
 
 @pytest.mark.vcluster(nodes=2)
+@shows(
+    "cluster",
+    "another disk template is enabled while it runs; a storage path that the nodes do not accept is found by verify",
+    because=("file-storage-files",),
+)
+def test_modify_storage(vcluster: VirtualCluster) -> None:
+    templates = "diskless,file,sharedfile"
+    options = (f"--enabled-disk-templates={templates}", f"--ipolicy-disk-templates={templates}")
+    assert _modify(vcluster, *options)["enabled_disk_templates"] == templates.split(",")
+    assert vcluster.add_instance("instance1", "sharedfile", primary="node2").status == "running"
+
+    _modify(vcluster, "--file-storage-dir=/srv/elsewhere", "--enabled-data-collectors=cpu-avg-load=no")
+    told = {(problem.code, problem.item) for problem in vcluster.verify()}
+    assert told == {("ENODEFILESTORAGEPATHUNUSABLE", node.name) for node in vcluster.nodes}
+    shown = vcluster.run("gnt-cluster", "info").stdout
+    assert "file storage path: /srv/elsewhere" in shown
+    assert shown.split("cpu-avg-load:")[1].split()[:2] == ["active:", "False"]
+    # Ganeti compares the names of the collectors, not their intervals (lib/client/gnt_cluster.py, SetClusterParams:
+    # `any(v <= 0 for v in data_collector_interval)`; so it is in 3.1.1).
+    result = vcluster.run("gnt-cluster", "modify", "--data-collector-interval=cpu-avg-load=9", check=False)
+    assert "TypeError: '<=' not supported between instances of 'str' and 'int'" in result.stderr
+
+
+@pytest.mark.vcluster(nodes=2)
 @shows("cluster", "a modification without any, or of something that cannot be, is refused")
 def test_modify_refused(vcluster: VirtualCluster) -> None:
     for options, told in (
