@@ -157,7 +157,7 @@ class ClusterSpec:
     `engine`          "loopback" or "namespaces"; None: chosen
     `needs`           capabilities that the engine must have, such as "partition"
     `ganeti`          version or prefix of one ("3.1"), folder of one, or "system"; None: as the options say
-    `init_options`    further arguments for `gnt-cluster init`, which go before ours; not the node parameter ssh_port
+    `init_options`    further arguments for `gnt-cluster init`, which override ours, but for the ssh port
     `name`            of the cluster, without domain
     `secondary_ips`   whether each node has a secondary IP address, beside its primary one
     `join`            "real": by `gnt-node add`; "bulk": by writing what it would write; "auto": bulk beyond 8 nodes
