@@ -132,12 +132,17 @@ class Bootstrap:
 
     def undo_add(self, master: BootNode, node: BootNode) -> None:
         """Make Ganeti forget a node whose join failed somewhere."""
+        name, keys = node.site.name, master.site.root / "var/lib/ganeti/ganeti_pub_keys"
         left = max(1.0, self._deadline - time.monotonic())
-        master.shell.run("gnt-node", "remove", node.site.name, check=False, timeout=left)
+        known = master.shell.run(
+            "gnt-node", "list", "--no-headers", "--output=uuid", name, check=False, timeout=left
+        )
+        if known.returncode == 0:
+            _note_key(keys, known.stdout.strip(), node.site.root)
+            master.shell.run("gnt-node", "remove", name, check=False, timeout=left)
         # gnt-node add puts the node's key and its address there before the job that adds the node comes that far, and
         # a job that fails leaves them (lib/client/gnt_node.py, _SetupSSH; LUNodeAdd.Exec); verify would complain.
-        name = node.site.name
-        _drop_lines(master.site.root / "var/lib/ganeti/ganeti_pub_keys", lambda words: words[:1] == [name])
+        _drop_lines(keys, lambda words: words[:1] == [name])
         _drop_lines(master.site.root / "etc/hosts", lambda words: words[1:2] == [name])
 
     def start_optional(self, node: BootNode) -> None:
@@ -198,6 +203,18 @@ class Bootstrap:
                 seen=f"{error.seen}\n{boot_logs(node.site.root)}",
                 cure=_cure(error),
             ) from error
+
+
+def _note_key(keys: Path, uuid: str, root: Path) -> None:
+    """Note a node's key, unless that is done or Ganeti keeps none: it removes no node whose key it does not know.
+
+    A join that fails between the configuration and the keys leaves such a node (LUNodeAdd._SshUpdate).
+    """
+    if not keys.exists() or uuid in keys.read_text(encoding="utf-8"):
+        return
+    for own in sorted((root / "root/.ssh").glob("id_*.pub"), reverse=True)[:1]:
+        with keys.open("a", encoding="utf-8") as stream:
+            stream.write(f"{uuid} {own.read_text(encoding='utf-8').strip()}\n")
 
 
 def _drop_lines(path: Path, unwanted: Callable[[list[str]], bool]) -> None:

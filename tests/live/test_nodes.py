@@ -120,12 +120,23 @@ def test_name_that_is_taken(varied: VirtualCluster) -> None:
     assert varied.node("big").root.is_dir()
 
 
-def test_join_that_fails_leaves_nothing(varied: VirtualCluster) -> None:
-    # Ganeti is told that this node must not be reached, by a hook of the test's own.
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo no more nodes; exit 1", "no more nodes"),
+        # By then Ganeti has written the node down: its name, address and key.
+        (
+            'echo > "$GANETI_ROOTDIR/../late.vc/root/.ssh/authorized_keys"',
+            "Could not update the node's SSH setup",
+        ),
+    ],
+    ids=["by a hook", "because of ssh"],
+)
+def test_join_that_fails_leaves_nothing(varied: VirtualCluster, script: str, told: str) -> None:
     hooks = varied.master.path("/etc/ganeti/hooks/node-add-pre.d")
     hooks.mkdir()
     hook = hooks / "refuse"
-    hook.write_text("#!/bin/sh\necho no more nodes; exit 1\n", encoding="utf-8")
+    hook.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     hook.chmod(0o755)
     try:
         with pytest.raises(BootFailed, match=r"could not add late\.vc") as caught:
@@ -133,7 +144,7 @@ def test_join_that_fails_leaves_nothing(varied: VirtualCluster) -> None:
     finally:
         hook.unlink()
         hooks.rmdir()
-    assert "no more nodes" in caught.value.seen
+    assert told in caught.value.seen
     assert "late.vc" not in listed(varied, "role")
     assert not (varied.root / "late.vc").exists()
     assert not [one for one in varied.parts.keeper.processes() if one.name.startswith("late")]
