@@ -56,6 +56,14 @@ def test_only_what_passed_is_shown() -> None:
     assert not shown.claims
 
 
+def test_a_skipped_test_shows_nothing_and_takes_nothing_away() -> None:
+    shown = Shown()
+    shown.see(_report("passed", "setup"))
+    shown.see(_report("skipped"))
+    assert not shown.claims
+    assert shown.kept({_CLAIM}) == {_CLAIM}
+
+
 def test_what_a_run_did_not_touch_stays() -> None:
     other = Claim("tags", "else", (), "test_tags.py::test_other")
     stale = Claim("tags", "as it was put once", (), _CLAIM.test)
