@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
+from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.settings import Settings

@@ -16,8 +16,8 @@ import attrs
 import click
 from measure import Comparison, figures_in_turn, show, show_comparisons
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
-from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.settings import Settings

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.clients import Job, LuxiClient, RapiClient
-    from pytest_ganeti_vcluster.cluster.restoring import Reset
-    from pytest_ganeti_vcluster.cluster.snapshots import Snapshot
     from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
+    from pytest_ganeti_vcluster.cluster.state.restoring import Reset
+    from pytest_ganeti_vcluster.cluster.state.snapshots import Snapshot
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
     from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
     from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
@@ -40,9 +40,9 @@ _HOMES = {
     "Problem": "ganeti.verify",
     "RapiClient": "clients",
     "RapiError": "errors",
-    "Reset": "cluster.restoring",
+    "Reset": "cluster.state.restoring",
     "ResetFailed": "errors",
-    "Snapshot": "cluster.snapshots",
+    "Snapshot": "cluster.state.snapshots",
     "VClusterError": "errors",
     "VirtualCluster": "cluster.virtual_cluster",
     "VirtualInstance": "cluster.virtual_instance",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.building import make_access
-from pytest_ganeti_vcluster.cluster.foundation import Foundation, laid
+from pytest_ganeti_vcluster.cluster.making.building import make_access
+from pytest_ganeti_vcluster.cluster.making.foundation import Foundation, laid
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
 from pytest_ganeti_vcluster.settings import Settings

@@ -12,7 +12,7 @@ from rich.status import Status
 from rich.table import Table
 
 from pytest_ganeti_vcluster.cli._options import with_settings
-from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
+from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.loopback.lease import CLAIM_PORT

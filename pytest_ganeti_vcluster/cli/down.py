@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pytest_ganeti_vcluster.cli._options import with_settings
-from pytest_ganeti_vcluster.cluster.running import find_cluster, running_clusters
+from pytest_ganeti_vcluster.cluster.running.finding import find_cluster, running_clusters
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.settings import Settings
 

@@ -7,8 +7,8 @@ import os
 import click
 
 from pytest_ganeti_vcluster.cli._options import with_settings
-from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
-from pytest_ganeti_vcluster.cluster.running import find_cluster
+from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.running.finding import find_cluster
 from pytest_ganeti_vcluster.errors import SpecError
 from pytest_ganeti_vcluster.settings import Settings
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_ganeti_vcluster.cli._options import with_settings
-from pytest_ganeti_vcluster.cluster.image_key import of_no_use
+from pytest_ganeti_vcluster.cluster.making.image_key import of_no_use
 from pytest_ganeti_vcluster.images.info import ImageInfo
 from pytest_ganeti_vcluster.images.store import ImageStore, Removed
 from pytest_ganeti_vcluster.keeper.processes import ProcessInfo

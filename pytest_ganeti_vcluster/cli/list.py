@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_ganeti_vcluster.cli._options import with_settings
-from pytest_ganeti_vcluster.cluster.running import RunningCluster, running_clusters
+from pytest_ganeti_vcluster.cluster.running.finding import RunningCluster, running_clusters
 from pytest_ganeti_vcluster.settings import Settings
 
 

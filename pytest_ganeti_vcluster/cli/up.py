@@ -7,8 +7,8 @@ import click
 from rich.console import Console
 
 from pytest_ganeti_vcluster.cli._options import with_settings
-from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
-from pytest_ganeti_vcluster.cluster.running import running_clusters
+from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
+from pytest_ganeti_vcluster.cluster.running.finding import running_clusters
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.errors import SpecError
 from pytest_ganeti_vcluster.settings import Settings

@@ -77,7 +77,7 @@ _COMMANDS: dict[str, Callable[[NodePower], object]] = {
 def main(argv: Sequence[str]) -> int:
     """Carry out `ROOT COMMAND NODE`; print what Ganeti wants to be told, as JSON, and return the exit status."""
     # Attaching takes a while to import, and a wrong request does not need it.
-    from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
+    from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
 
     try:
         root, command, name = argv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Stage

@@ -28,8 +28,8 @@ from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
 from pytest_ganeti_vcluster.ganeti.verify import Problem, parse_verify, without_expected
 
 if TYPE_CHECKING:
-    from pytest_ganeti_vcluster.cluster.restoring import ClusterState, Reset
-    from pytest_ganeti_vcluster.cluster.snapshots import Snapshot
+    from pytest_ganeti_vcluster.cluster.state.restoring import ClusterState, Reset
+    from pytest_ganeti_vcluster.cluster.state.snapshots import Snapshot
 
 
 class VirtualCluster:
@@ -303,7 +303,7 @@ class VirtualCluster:
         is, which takes milliseconds for each. They are called `prefix` with the next free numbers, and go onto `nodes`
         one after the other (default: all that can have instances). Raises `SpecError`, `JobFailed`.
         """
-        from pytest_ganeti_vcluster.cluster.populating import populate
+        from pytest_ganeti_vcluster.cluster.making.populating import populate
 
         return populate(self, instances, nodes=nodes, disk_template=disk_template, prefix=prefix, **model)
 
@@ -324,7 +324,7 @@ class VirtualCluster:
         Files, jobs, instances, nodes and daemons are as in a fresh cluster of the same spec afterwards, but for the
         logs. Jobs and commands that run are ended. Raises `ResetFailed` where only a new cluster helps.
         """
-        from pytest_ganeti_vcluster.cluster.restoring import reset
+        from pytest_ganeti_vcluster.cluster.state.restoring import reset
 
         return reset(self)
 
@@ -333,13 +333,13 @@ class VirtualCluster:
 
         Waits until no job waits or runs. It lives in the cluster's folder, and ends with the cluster.
         """
-        from pytest_ganeti_vcluster.cluster.snapshots import take_snapshot
+        from pytest_ganeti_vcluster.cluster.state.snapshots import take_snapshot
 
         return take_snapshot(self)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put the cluster back to a snapshot of it. Raises `SpecError` for another cluster's, and `ResetFailed`."""
-        from pytest_ganeti_vcluster.cluster.snapshots import restore_snapshot
+        from pytest_ganeti_vcluster.cluster.state.snapshots import restore_snapshot
 
         restore_snapshot(self, snapshot)
 

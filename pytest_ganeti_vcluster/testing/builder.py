@@ -7,7 +7,7 @@ from typing import Callable, NoReturn, TypeVar
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
+from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import GanetiNotFound, MachineError, RootTaken, SpecError, VClusterError

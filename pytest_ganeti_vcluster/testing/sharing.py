@@ -20,8 +20,8 @@ from typing import Callable
 import attrs
 import pytest
 
-from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
-from pytest_ganeti_vcluster.cluster.description import DESCRIPTION_FILE
+from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.running.description import DESCRIPTION_FILE
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import KeeperError, RootTaken

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from pytest_ganeti_vcluster.cli import main
-from pytest_ganeti_vcluster.cluster.image_key import image_key, own_sources
+from pytest_ganeti_vcluster.cluster.making.image_key import image_key, own_sources
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.images.claims import Claims

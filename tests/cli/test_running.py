@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
-from pytest_ganeti_vcluster.cluster.running import running_clusters
+from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.running.finding import running_clusters
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.leftovers import find_leftovers
 

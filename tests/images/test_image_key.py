@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 import pytest_ganeti_vcluster
-from pytest_ganeti_vcluster.cluster.image_key import image_key, of_no_use
+from pytest_ganeti_vcluster.cluster.making.image_key import image_key, of_no_use
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
@@ -144,7 +144,7 @@ def test_equal_specs_have_equal_keys_however_they_are_written(installation: Gane
 
 def test_it_is_the_same_in_every_process(tmp_path: Path) -> None:
     program = """
-from pytest_ganeti_vcluster.cluster.image_key import image_key, _plain
+from pytest_ganeti_vcluster.cluster.making.image_key import image_key, _plain
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.settings import Settings
@@ -239,7 +239,7 @@ def test_what_python_compiles_changes_nothing(installation: GanetiInstallation, 
         ("ganeti/bootstrap.py", True),
         ("ganeti/data/os/dd/create", True),
         ("engines/loopback/site.py", True),
-        ("cluster/cloning.py", True),
+        ("cluster/making/cloning.py", True),
         ("images/content.py", True),
         ("cli/gc.py", False),
         ("testing/pool.py", False),
@@ -293,7 +293,7 @@ def test_an_image_that_nobody_will_ask_for_is_told(
     assert of_no_use(info) == f"its Ganeti is gone from {installation.prefix}"
     elsewhere = attrs.evolve(info, facts={**info.facts, "host": "another"})
     assert of_no_use(elsewhere) == ""
-    enlarge(own_package / "cluster/cloning.py")
+    enlarge(own_package / "cluster/making/cloning.py")
     assert of_no_use(info).startswith("was made by another pytest-ganeti-vcluster (")
     assert of_no_use(elsewhere) == of_no_use(info)
     assert of_no_use(attrs.evolve(info, facts={})) == "was made by another pytest-ganeti-vcluster (unknown)"

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from pytest_ganeti_vcluster.cluster.state_files import is_not_state, state_folders
+from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state, state_folders
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
 #: Files in which two fresh clusters differ, and why that is as it should be.

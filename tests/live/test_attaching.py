@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import KeeperError, ResetFailed, SpecError
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
@@ -20,7 +20,7 @@ from tests.leaks import settle
 _BEGIN = """
 import json, sys
 from pathlib import Path
-from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
 cluster = attach_cluster(Path(sys.argv[1]))
 def tell(value):
     print(json.dumps(value), flush=True)

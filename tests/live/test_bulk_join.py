@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.obtaining import obtain_cluster
+from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
-from pytest_ganeti_vcluster.cluster.state_files import is_not_state
+from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.settings import Settings
 

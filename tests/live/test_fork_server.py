@@ -18,7 +18,7 @@ import attrs
 import psutil
 import pytest
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.farm import build_farm

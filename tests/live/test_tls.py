@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from pytest_ganeti_vcluster.clients.rows import ResultStatus
-from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode

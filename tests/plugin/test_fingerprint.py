@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
+from pytest_ganeti_vcluster.cluster.state.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
 from tests.leaks import settle

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation

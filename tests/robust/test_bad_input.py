@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 import pytest
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.loopback.lease import CLAIM_PORT
 from pytest_ganeti_vcluster.errors import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.errors import BootFailed
 from pytest_ganeti_vcluster.keeper.folder import remove_root

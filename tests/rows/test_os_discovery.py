@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT

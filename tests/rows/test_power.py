@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, UserError

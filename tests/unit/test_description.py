@@ -10,7 +10,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from pytest_ganeti_vcluster.cluster.description import Description, settings_from_json, settings_to_json
+from pytest_ganeti_vcluster.cluster.running.description import (
+    Description,
+    settings_from_json,
+    settings_to_json,
+)
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.errors import KeeperError
 from pytest_ganeti_vcluster.ganeti.bootstrap import Stage

@@ -9,7 +9,7 @@ from typing import Callable
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.restoring import Reset
+from pytest_ganeti_vcluster.cluster.state.restoring import Reset
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.bootstrap import Timeline
 from pytest_ganeti_vcluster.images import files

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.config_at_rest import STATE, ConfigAtRest, put, write_config
-from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell
+from pytest_ganeti_vcluster.cluster.making.config_at_rest import STATE, ConfigAtRest, put, write_config
+from pytest_ganeti_vcluster.cluster.making.foundation import Foundation, Tell
 from pytest_ganeti_vcluster.ganeti import joined
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.joined import Joining

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.description import Description
+from pytest_ganeti_vcluster.cluster.running.description import Description
 from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.reap import roots
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_ganeti_vcluster.cluster.building import build_cluster
-from pytest_ganeti_vcluster.cluster.cloning import clone_cluster, make_image
-from pytest_ganeti_vcluster.cluster.foundation import Tell, check_request
-from pytest_ganeti_vcluster.cluster.image_key import image_key
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster
+from pytest_ganeti_vcluster.cluster.making.cloning import clone_cluster, make_image
+from pytest_ganeti_vcluster.cluster.making.foundation import Tell, check_request
+from pytest_ganeti_vcluster.cluster.making.image_key import image_key
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.images.content import Content

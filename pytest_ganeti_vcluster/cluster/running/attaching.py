@@ -7,10 +7,10 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.description import Description
-from pytest_ganeti_vcluster.cluster.foundation import tools_of
-from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.making.foundation import tools_of
+from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
+from pytest_ganeti_vcluster.cluster.running.description import Description
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite

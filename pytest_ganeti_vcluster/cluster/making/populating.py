@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_ganeti_vcluster.cluster.config_at_rest import ConfigAtRest, write_config
+from pytest_ganeti_vcluster.cluster.making.config_at_rest import ConfigAtRest, write_config
 from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
 from pytest_ganeti_vcluster.errors import SpecError
 from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES

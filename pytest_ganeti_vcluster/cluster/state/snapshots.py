@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
-from pytest_ganeti_vcluster.cluster.restoring import (
+from pytest_ganeti_vcluster.cluster.state.fingerprint import Fingerprint
+from pytest_ganeti_vcluster.cluster.state.restoring import (
     ClusterState,
     new_snapshot_folder,
     own_state,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
-from pytest_ganeti_vcluster.cluster.building import build_cluster, cluster_parts
-from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
-from pytest_ganeti_vcluster.cluster.restoring import ClusterState, base_processes, quiesce
+from pytest_ganeti_vcluster.cluster.making.building import build_cluster, cluster_parts
+from pytest_ganeti_vcluster.cluster.making.foundation import Foundation, Tell, laid
+from pytest_ganeti_vcluster.cluster.running.attaching import describe_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
-from pytest_ganeti_vcluster.cluster.state_files import is_not_state, state_folders
+from pytest_ganeti_vcluster.cluster.state.restoring import ClusterState, base_processes, quiesce
+from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state, state_folders
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite

@@ -12,7 +12,7 @@ from typing import Callable
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.oob import write_oob_program
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.base import SiteTools

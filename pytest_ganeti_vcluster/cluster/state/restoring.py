@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.fingerprint import Fingerprint
-from pytest_ganeti_vcluster.cluster.state_files import is_not_state, is_of_processes, state_folders
+from pytest_ganeti_vcluster.cluster.state.fingerprint import Fingerprint
+from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state, is_of_processes, state_folders
 from pytest_ganeti_vcluster.errors import ImageError, KeeperError, ResetFailed, VClusterError
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid

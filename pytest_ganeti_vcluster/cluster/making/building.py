@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.attaching import describe_cluster
-from pytest_ganeti_vcluster.cluster.bulk_join import BulkJoin
-from pytest_ganeti_vcluster.cluster.foundation import Foundation, Tell, laid
+from pytest_ganeti_vcluster.cluster.making.bulk_join import BulkJoin
+from pytest_ganeti_vcluster.cluster.making.foundation import Foundation, Tell, laid
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
-from pytest_ganeti_vcluster.cluster.restoring import base_processes, first_state
+from pytest_ganeti_vcluster.cluster.running.attaching import describe_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
+from pytest_ganeti_vcluster.cluster.state.restoring import base_processes, first_state
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
 from pytest_ganeti_vcluster.ganeti.rapi_access import RAPI_CERTIFICATE, RapiAccess, make_rapi_access

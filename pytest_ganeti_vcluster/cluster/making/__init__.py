@@ -1,0 +1,1 @@
+"""How a cluster is made: built for real, joined in bulk, cloned from an image, filled with instances."""

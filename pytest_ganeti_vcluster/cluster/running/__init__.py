@@ -1,0 +1,1 @@
+"""Clusters that run already: what others have to know of one, finding it, attaching to it."""
