@@ -107,7 +107,8 @@ def test_definition_on_some_nodes(vcluster: VirtualCluster) -> None:
     assert (found["rare"]["valid"], found["uneven"]["valid"]) == (False, True)
     assert listed(vcluster) == ["dd+default", "uneven+b"]
     problems = [one for one in vcluster.verify() if one.code == "ENODEOS"]
-    assert {one.item for one in problems} == {"node3.vc"}
+    # The others are held to whichever node comes first, by uuid (lib/cmdlib/cluster/verify.py, refos_img).
+    assert {one.item for one in problems} in ({"node3.vc"}, {"node1.vc", "node2.vc"})
     # Where it is it can be installed, elsewhere not.
     assert vcluster.add_instance("web", "file", primary="node2", os="rare+default").status == "running"
     with pytest.raises(JobFailed, match="Directory for OS rare not found in search path"):
