@@ -36,7 +36,7 @@ Tell = Callable[[str], None]
 #: With less than this left, writes fail.
 _FULL_BYTES = 128_000
 
-#: Nodes that may become master later have an address in the RAPI certificate from the start.
+#: Nodes that come later have addresses, which are in the RAPI certificate from the start: they may become master.
 _SPARE_NODES = 16
 
 
@@ -123,7 +123,7 @@ def laid(
         if settings.keep == "always":
             keeper.keep_root(True)
         with timeline.stage("lease of addresses"):
-            blocks = blocks_for(len(spec.nodes), secondary_ips=spec.secondary_ips)
+            blocks = blocks_for(len(spec.nodes) + _SPARE_NODES, secondary_ips=spec.secondary_ips)
             lease = Lease.acquire(
                 keeper,
                 settings.subnet,
