@@ -48,12 +48,13 @@ def _nothing_outlives_the_session(request: pytest.FixtureRequest, clusters_root:
     processes = settle(lambda: cluster_processes(clusters_root))
     left = settle(lambda: folders(clusters_root))
     held = settle(lambda: before.grown(clusters_root), timeout=1.0)
+    if not left:
+        shutil.rmtree(clusters_root, ignore_errors=True)
     assert not processes, "processes of clusters, and their leases, outlive the tests:\n" + "\n".join(
         processes
     )
     assert not left, f"folders of clusters are left in {clusters_root}: {sorted(left)}"
     assert not held, "left open by the tests:\n" + "\n".join(held)
-    shutil.rmtree(clusters_root, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
