@@ -224,8 +224,10 @@ def build_farm(
     if tls_fix:
         program = installation.sbin / "ganeti-luxid"
         curl = make_curl_library(program, installation.library_path, folder / "curl")
-    farm = Farm(folder, installation, started, curl, fork_server, has_openssl_settings=tls_fix)
-    if tls_fix:
+    # A Python of its own has a pycurl with OpenSSL, whose clients take what is for servers only for an error.
+    no_tickets = tls_fix and installation.python.is_relative_to("/usr")
+    farm = Farm(folder, installation, started, curl, fork_server, has_openssl_settings=no_tickets)
+    if no_tickets:
         session_tickets.write_settings(farm.openssl_settings)
     for part in ("sbin", "lib/tools", "lib/iallocators", "plain", "shims", "site"):
         (folder / part).mkdir(parents=True)
