@@ -216,5 +216,7 @@ def _has_ticket(cluster: VirtualCluster) -> bool:
 
 
 def test_noded_sends_no_session_ticket(fixed: VirtualCluster, unfixed: VirtualCluster) -> None:
+    if not (fixed.root / "farm/openssl.cnf").exists():
+        pytest.skip("clients of this Ganeti's Python would refuse the setting: see docs/explanation/tls.rst")
     assert not _has_ticket(fixed)
     assert _has_ticket(unfixed)
