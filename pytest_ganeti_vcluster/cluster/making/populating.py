@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_ganeti_vcluster.cluster.making.config_at_rest import ConfigAtRest, write_config
+from pytest_ganeti_vcluster.cluster.state.state_files import SHARED
 from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
 from pytest_ganeti_vcluster.errors import SpecError
 from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Where the links to an instance's disks are, below a node's root (lib/pathutils.py, DISK_LINKS_DIR).
 _DISK_LINKS = "var/run/ganeti/instance-disks"
-_SHARED = "/srv/ganeti/shared-file-storage"
+_SHARED_STORAGE = "/srv/ganeti/shared-file-storage"
 
 _MIB = 1 << 20
 _DISK_MODE = 0o700
@@ -77,9 +78,8 @@ def _write(cluster: VirtualCluster, model: VirtualInstance, homes: Mapping[str, 
     nodes = [node.boot_node for node in cluster.nodes]
     master = cluster.master.boot_node
     deadline = time.monotonic() + timeout
-    at_rest = ConfigAtRest(master, nodes, deadline)
-    before = at_rest.take()
     try:
+        before = ConfigAtRest(master, nodes, deadline).take()
         # Seeded by what there is: a run that is repeated has the same addresses.
         population = with_instances(before, model.name, homes, time.time(), random.Random(len(homes)))  # noqa: S311
         _put_onto_nodes(cluster, population)
@@ -100,7 +100,7 @@ def _put_onto_nodes(cluster: VirtualCluster, population: Population) -> None:
 
 
 def _make_disk(cluster_root: Path, root: Path, disk: DiskFile) -> None:
-    above = cluster_root / "shared" if disk.path.startswith(_SHARED) else root
+    above = cluster_root / SHARED if disk.path.startswith(_SHARED_STORAGE) else root
     file = above / disk.path.lstrip("/")
     file.parent.mkdir(mode=_DISK_MODE, exist_ok=True)
     with file.open("xb") as stream:
