@@ -3,6 +3,7 @@
 `VClusterError`
     `UserError`            the request is wrong: change the request
         `SpecError`        a cluster spec, marker or option that cannot be
+        `ResultsError`     results of a sweep that are not what they should be
     `MachineError`         the machine lacks something: `ganeti-vcluster doctor` tells the cure
         `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `ImageCacheUnusable`,
         `EngineUnavailable`
@@ -58,6 +59,10 @@ class UserError(VClusterError):
 
 class SpecError(UserError):
     """A cluster spec, marker or option has a value that cannot be."""
+
+
+class ResultsError(UserError):
+    """Results of a sweep, or the file that keeps them, are not what they should be."""
 
 
 class MachineError(VClusterError):
