@@ -9,7 +9,7 @@
         `EngineUnavailable`
     `GanetiError`          Ganeti said no, or did not do what it should
         `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `CommandFailed`, `LuxiError`,
-        `RapiError`, `JobFailed`, `JobTimeout`
+        `WconfdError`, `RapiError`, `JobFailed`, `JobTimeout`
     `KeeperError`          the process that owns a cluster cannot be reached
         `RootTaken`        the folder asked for is another cluster's
     `ImageError`           an image of a cluster could not be had
@@ -147,6 +147,17 @@ class LuxiError(GanetiError):
     `kind` is Ganeti's error class (`"OpPrereqError"`, ...; lib/errors.py), empty where the error is not
     Ganeti's; `details` are its arguments.
     """
+
+    def __init__(
+        self, message: str, *, kind: str = "", details: tuple[Any, ...] = (), seen: str = "", cure: str = ""
+    ) -> None:
+        super().__init__(message, seen=seen, cure=cure)
+        self.kind = kind
+        self.details = details
+
+
+class WconfdError(GanetiError):
+    """wconfd answered with an error, broke off or did not answer; `kind` and `details` as in `LuxiError`."""
 
     def __init__(
         self, message: str, *, kind: str = "", details: tuple[Any, ...] = (), seen: str = "", cure: str = ""

@@ -9,6 +9,7 @@ from pytest_ganeti_vcluster.clients.rapi import RapiClient
 from pytest_ganeti_vcluster.clients.records import JobChange, JobRecord, LogEntry
 from pytest_ganeti_vcluster.clients.rows import Cell, FieldDefinition, QueryResult, ResultStatus
 from pytest_ganeti_vcluster.clients.transport import LuxiTimeout, LuxiUnreachable
+from pytest_ganeti_vcluster.clients.wconfd import LockOwner, WconfdClient
 
 __all__ = [
     "Cell",
@@ -18,6 +19,7 @@ __all__ = [
     "Job",
     "JobChange",
     "JobRecord",
+    "LockOwner",
     "LogEntry",
     "LuxiClient",
     "LuxiTimeout",
@@ -25,5 +27,6 @@ __all__ = [
     "QueryResult",
     "RapiClient",
     "ResultStatus",
+    "WconfdClient",
     "submit",
 ]

@@ -18,6 +18,7 @@ import attrs
 from pytest_ganeti_vcluster.clients.deadline import Deadline
 from pytest_ganeti_vcluster.clients.opcodes import Reason, job_opcodes, reason_trail
 from pytest_ganeti_vcluster.clients.records import JobChange
+from pytest_ganeti_vcluster.clients.refusals import read_refusal
 from pytest_ganeti_vcluster.clients.rows import FieldDefinition, QueryResult
 from pytest_ganeti_vcluster.clients.transport import LuxiTimeout, LuxiUnreachable, exchange
 from pytest_ganeti_vcluster.errors import LuxiError, SpecError
@@ -34,8 +35,6 @@ _BY_JOB = {
 LONGEST_WAIT = 89
 #: How often a request is made in all when the connection breaks, where repeating it can do no harm.
 _TRIES = 3
-#: Ganeti writes an error as its class and its arguments.
-_PAIR = 2
 
 _Answer = TypeVar("_Answer")
 
@@ -331,11 +330,10 @@ def _verdict(answer: Any) -> tuple[bool, str]:
 
 
 def _refusal(method: str, result: Any) -> LuxiError:
-    """Give the error that luxid answered with, as `errors.MaybeRaise` (lib/errors.py) would decode it."""
-    if isinstance(result, list) and len(result) == _PAIR and isinstance(result[0], str):
-        kind, details = result[0], result[1] if isinstance(result[1], list) else [result[1]]
-        text = ", ".join(map(str, details))
-        return LuxiError(f"LUXI {method}: {kind}: {text}", kind=kind, details=tuple(details))
+    """Give the error that luxid answered with."""
+    refusal = read_refusal(result)
+    if refusal is not None:
+        return LuxiError(f"LUXI {method}: {refusal}", kind=refusal.kind, details=refusal.details)
     # A request that luxid could not read, which Ganeti's own client calls a RequestError (lib/rpc/errors.py).
     return LuxiError(f"LUXI {method}: {result}", kind="RequestError", details=(result,), cure=_PARSE_CURE)
 

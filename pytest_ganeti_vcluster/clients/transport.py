@@ -1,8 +1,9 @@
 """One LUXI message to a Ganeti daemon over its Unix socket, and the answer.
 
 LUXI messages are UTF-8 JSON ended by byte 3, one request and one answer at a time (lib/rpc/transport.py,
-src/Ganeti/UDSServer.hs). Every exchange has a connection of its own: connecting costs about 15 microseconds,
-and so no connection is stale, no late answer is taken for the next one, and nothing is shared by threads.
+src/Ganeti/UDSServer.hs); wconfd's are the same with other methods. Every exchange has a connection of its own:
+connecting costs about 15 microseconds, and so no connection is stale, no late answer is taken for the next one, and
+nothing is shared by threads.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import socket
 import time
 from pathlib import Path
+
+import attrs
 
 from pytest_ganeti_vcluster.clients.deadline import Deadline
 from pytest_ganeti_vcluster.errors import LuxiError, PathTooLong
@@ -20,6 +23,19 @@ END_OF_MESSAGE = b"\x03"
 _CONNECT_PAUSE = 0.05
 _CHUNK = 65536
 _FOREVER = 10.0**6
+
+
+@attrs.frozen
+class Listener:
+    """Which daemon is to be found behind a socket: its program, what its socket is called for people, its log."""
+
+    program: str
+    socket: str
+    log: str
+
+
+LUXID = Listener("ganeti-luxid", "LUXI socket", "luxi-daemon.log")
+WCONFD = Listener("ganeti-wconfd", "socket of wconfd", "wconf-daemon.log")
 
 
 class LuxiUnreachable(LuxiError):
@@ -37,19 +53,34 @@ class LuxiTimeout(LuxiUnreachable):
     """No whole answer in the time given, from a daemon that did accept the connection."""
 
 
-def exchange(path: Path, request: bytes, *, deadline: Deadline, connect_timeout: float) -> bytes:
+def exchange(
+    path: Path,
+    request: bytes,
+    *,
+    deadline: Deadline,
+    connect_timeout: float,
+    listener: Listener = LUXID,
+) -> bytes:
     """Send `request` to the socket `path` and return the answer, both without the end mark.
 
     Connecting is tried again for `connect_timeout` seconds while nobody listens. Raises `LuxiUnreachable`,
     `LuxiTimeout` when `deadline` passes, `LuxiError` when the socket may not be used.
     """
-    connection = _connect(path, deadline, Deadline.after(deadline.remaining(connect_timeout)))
+    peer = _Peer(path, listener)
+    connection = _connect(peer, deadline, Deadline.after(deadline.remaining(connect_timeout)))
     with connection:
-        _send(connection, request + END_OF_MESSAGE, path, deadline)
-        return _receive(connection, path, deadline)
+        _send(connection, request + END_OF_MESSAGE, peer, deadline)
+        return _receive(connection, peer, deadline)
 
 
-def _connect(path: Path, deadline: Deadline, patience: Deadline) -> socket.socket:
+@attrs.frozen
+class _Peer:
+    path: Path
+    listener: Listener
+
+
+def _connect(peer: _Peer, deadline: Deadline, patience: Deadline) -> socket.socket:
+    path = peer.path
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -59,19 +90,20 @@ def _connect(path: Path, deadline: Deadline, patience: Deadline) -> socket.socke
         except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as problem:
             connection.close()
             if patience.passed():
-                raise _nobody(path, problem) from problem
+                raise _nobody(peer, problem) from problem
             time.sleep(patience.remaining(_CONNECT_PAUSE))
         except OSError as problem:
             connection.close()
             if "too long" in str(problem):
                 message = (
-                    f"The path of the LUXI socket has {len(str(path))} bytes, the kernel takes 107: {path}"
+                    f"The path of the {peer.listener.socket} has {len(str(path))} bytes,"
+                    f" the kernel takes 107: {path}"
                 )
                 raise PathTooLong(
                     message, cure="put the cluster into a folder with a shorter name"
                 ) from problem
             raise LuxiError(
-                f"Cannot connect to the LUXI socket {path}: {problem}",
+                f"Cannot connect to the {peer.listener.socket} {path}: {problem}",
                 cure="talk to the cluster as the user who started it",
             ) from problem
         else:
@@ -79,18 +111,19 @@ def _connect(path: Path, deadline: Deadline, patience: Deadline) -> socket.socke
             return connection
 
 
-def _nobody(path: Path, problem: OSError) -> LuxiUnreachable:
+def _nobody(peer: _Peer, problem: OSError) -> LuxiUnreachable:
+    path, listener = peer.path, peer.listener
     if isinstance(problem, BlockingIOError):
-        return LuxiTimeout(f"ganeti-luxid does not accept connections on {path}: its backlog is full")
+        return LuxiTimeout(f"{listener.program} does not accept connections on {path}: its backlog is full")
     reason = "there is no such socket" if isinstance(problem, FileNotFoundError) else "nobody listens on it"
     return LuxiUnreachable(
-        f"Cannot connect to the LUXI socket {path}: {reason}",
-        cure="ganeti-luxid runs on the master node only: see whether this node is the master and what"
-        " var/log/ganeti/luxi-daemon.log says",
+        f"Cannot connect to the {listener.socket} {path}: {reason}",
+        cure=f"{listener.program} runs on the master node only: see whether this node is the master and what"
+        f" var/log/ganeti/{listener.log} says",
     )
 
 
-def _send(connection: socket.socket, message: bytes, path: Path, deadline: Deadline) -> None:
+def _send(connection: socket.socket, message: bytes, peer: _Peer, deadline: Deadline) -> None:
     # Not sendall(): a request of which the end mark, its last byte, was not sent has not been taken.
     rest = memoryview(message)
     while rest:
@@ -98,27 +131,30 @@ def _send(connection: socket.socket, message: bytes, path: Path, deadline: Deadl
             connection.settimeout(_positive(deadline))
             rest = rest[connection.send(rest) :]
         except socket.timeout as problem:
-            raise LuxiTimeout(f"ganeti-luxid did not read the request from {path} in time") from problem
+            raise LuxiTimeout(
+                f"{peer.listener.program} did not read the request from {peer.path} in time"
+            ) from problem
         except OSError as problem:
             raise LuxiUnreachable(
-                f"ganeti-luxid went away before it had read the request: {problem}"
+                f"{peer.listener.program} went away before it had read the request: {problem}"
             ) from problem
 
 
-def _receive(connection: socket.socket, path: Path, deadline: Deadline) -> bytes:
+def _receive(connection: socket.socket, peer: _Peer, deadline: Deadline) -> bytes:
+    path, program = peer.path, peer.listener.program
     received = bytearray()
     while True:
         try:
             connection.settimeout(_positive(deadline))
             chunk = connection.recv(_CHUNK)
         except socket.timeout as problem:
-            message = f"ganeti-luxid did not answer on {path} in time"
+            message = f"{program} did not answer on {path} in time"
             raise LuxiTimeout(message, taken=True, seen=_seen(received)) from problem
         except OSError as problem:
             message = f"The connection to {path} broke while waiting for the answer: {problem}"
             raise LuxiUnreachable(message, taken=True, seen=_seen(received)) from problem
         if not chunk:
-            message = f"ganeti-luxid closed the connection on {path} instead of answering"
+            message = f"{program} closed the connection on {path} instead of answering"
             raise LuxiUnreachable(message, taken=True, seen=_seen(received))
         answer, mark, _ = chunk.partition(END_OF_MESSAGE)
         received += answer

@@ -12,6 +12,7 @@ def test_public_names() -> None:
         "Job",
         "JobChange",
         "JobRecord",
+        "LockOwner",
         "LogEntry",
         "LuxiClient",
         "LuxiTimeout",
@@ -19,6 +20,7 @@ def test_public_names() -> None:
         "QueryResult",
         "RapiClient",
         "ResultStatus",
+        "WconfdClient",
         "submit",
     ]
     assert all(hasattr(clients, name) for name in clients.__all__)

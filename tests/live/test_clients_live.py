@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_ganeti_vcluster.clients import ConfdClient, LuxiClient, ResultStatus
+from pytest_ganeti_vcluster.clients import ConfdClient, LockOwner, LuxiClient, ResultStatus, WconfdClient
 from pytest_ganeti_vcluster.clients.confd import REQ_CLUSTER_MASTER
 from pytest_ganeti_vcluster.clients.luxi import RESOURCES
-from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout, LuxiError, MachineError, RapiError
+from pytest_ganeti_vcluster.clients.wconfd import EXCLUSIVE, LIVELOCKS, RELEASE, SHARED, SOCKET
+from pytest_ganeti_vcluster.errors import (
+    JobFailed,
+    JobTimeout,
+    LuxiError,
+    MachineError,
+    RapiError,
+    WconfdError,
+)
 
 DELAY = {"OP_ID": "OP_TEST_DELAY", "duration": 0.01, "on_master": True, "no_locks": True}
 #: `OP_TEST_DELAY` refuses a duration that is not positive when it runs, not when it is submitted.
@@ -245,3 +255,62 @@ def test_confd(vcluster_session: Any) -> None:
     assert client.ping(10)
     assert client.query(REQ_CLUSTER_MASTER, {"3": [0]}).answer == [master.name]
     assert not ConfdClient(key + b"x", master.ip).ping(0.5)
+
+
+@pytest.fixture
+def wconfd(vcluster_session: Any) -> WconfdClient:
+    return WconfdClient(vcluster_session.master.path(SOCKET))
+
+
+@pytest.fixture
+def livelocks(vcluster_session: Any) -> Path:
+    folder = vcluster_session.master.path(LIVELOCKS)
+    assert isinstance(folder, Path)
+    return folder
+
+
+def test_the_configuration_by_wconfd(wconfd: WconfdClient, livelocks: Path, vcluster_session: Any) -> None:
+    config = wconfd.read_config()
+    assert config["cluster"]["cluster_name"] == vcluster_session.name
+    assert sorted(node["name"] for node in config["nodes"].values()) == sorted(
+        node.name for node in vcluster_session.nodes
+    )
+    with LockOwner.alive(livelocks, "one") as one, LockOwner.alive(livelocks, "other") as other:
+        assert wconfd.lock_config(one, shared=False) == config
+        assert wconfd.lock_config(other, shared=True) is None
+        wconfd.unlock_config(one)
+        assert wconfd.lock_config(other, shared=True) == config
+        wconfd.unlock_config(other)
+    with pytest.raises(WconfdError, match="nope"):
+        wconfd.call("nope")
+
+
+@pytest.fixture
+def hangups() -> Iterator[list[int]]:
+    """What wconfd tells us of locks that we wait for."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _frame: seen.append(number))
+    yield seen
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_locks_by_wconfd(wconfd: WconfdClient, livelocks: Path, luxi: LuxiClient, hangups: list[int]) -> None:
+    with LockOwner.alive(livelocks, 10**6) as one, LockOwner.alive(livelocks, "other") as other:
+        assert wconfd.try_update_locks(one, {"instance/web": EXCLUSIVE, "node/[lockset]": SHARED}) == []
+        assert wconfd.locks_of(one) == {"instance/web": "exclusive", "node/[lockset]": "shared"}
+        (row,) = luxi.query("lock", ["name", "owner"], ["=", "name", "instance/web"]).rows
+        assert str(10**6) in row["owner"][0]
+        # All or nothing, and who is in the way.
+        wanted = {"instance/mail": SHARED, "instance/web": SHARED}
+        assert wconfd.try_update_locks(other, wanted) == [one.to_json()]
+        assert wconfd.locks_of(other) == {}
+        assert wconfd.update_locks_waiting(other, wanted) == [one.to_json()]
+        assert wconfd.has_pending_request(other)
+        assert not hangups
+        wconfd.try_update_locks(one, {"instance/web": RELEASE})
+        assert hangups == [signal.SIGHUP]
+        assert wconfd.locks_of(other) == {"instance/mail": "shared", "instance/web": "shared"}
+        for owner in (one, other):
+            wconfd.free_locks(owner)
+        assert not [lock for lock in wconfd.all_locks() if lock.startswith("instance/")]
+    assert not livelocks.joinpath(one.livelock.name).exists()
