@@ -20,6 +20,7 @@ from pytest_ganeti_vcluster.engines.loopback.probe import (
     find_obstacle,
     is_on_all_addresses,
 )
+from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.errors import GanetiNotFound, MachineError
 from pytest_ganeti_vcluster.ganeti import preflight
 from pytest_ganeti_vcluster.ganeti.curl_library import make_curl_library
@@ -163,6 +164,20 @@ def check_engine(_settings: Settings) -> Iterator[Finding]:
     yield Finding("engine loopback", OK if found.available else FAIL, found.reason, found.cure)
 
 
+def check_namespaces(settings: Settings) -> Iterator[Finding]:
+    """Whether the engine with namespaces could work; nothing else needs it."""
+    trial = try_namespaces()
+    found = trial.probe
+    bad = FAIL if settings.engine == "namespaces" else WARN
+    only = "needed only for --vcluster-engine=namespaces"
+    yield Finding("engine namespaces", OK if found.available else bad, f"{found.reason}; {only}", found.cure)
+    tools = [step for step in trial.steps if not step.is_needed]
+    if tools:
+        here = ", ".join(step.name for step in tools if not step.error) or "nothing"
+        lacking = "; ".join(f"no {step.name}: {step.cure}" for step in tools if step.error)
+        yield Finding("network faults", OK, "; ".join(filter(None, (f"{here} for them", lacking))))
+
+
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """Whether Ganeti's ports can be had in the pool of addresses."""
     everywhere = [port for port in CLUSTER_PORTS if is_on_all_addresses(port)]
@@ -275,6 +290,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     check_names,
     check_curl,
     check_engine,
+    check_namespaces,
     check_ports,
     check_root,
     check_cache,
