@@ -6,7 +6,7 @@
         `ResultsError`     results of a sweep that are not what they should be
     `MachineError`         the machine lacks something: `ganeti-vcluster doctor` tells the cure
         `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `ImageCacheUnusable`,
-        `EngineUnavailable`
+        `EngineUnavailable`, `ExtraMissing`
     `GanetiError`          Ganeti said no, or did not do what it should
         `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `CommandFailed`, `LuxiError`,
         `WconfdError`, `RapiError`, `JobFailed`, `JobTimeout`
@@ -95,6 +95,10 @@ class ImageCacheUnusable(MachineError):
 
 class EngineUnavailable(MachineError):
     """The engine asked for cannot run on this machine."""
+
+
+class ExtraMissing(MachineError):
+    """A Python package is missing that only some of what this product does needs."""
 
 
 class KeeperError(VClusterError):
