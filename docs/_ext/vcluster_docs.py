@@ -10,6 +10,7 @@
 .. vcluster-room:: keeper           what a package's modules say of themselves
 .. vcluster-rows:: table            what Ganeti's design asks for: as a table, or what tests have shown
 .. vcluster-qa:: off                tables about Ganeti's QA suite: off, known or adaptations
+.. vcluster-soak-known::             files that Ganeti leaves of instances that are gone
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import differences
 from docutils import nodes
 from qa_tables import qa_table
 from rows import rows_of
+from soak_tables import soak_known
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
@@ -257,6 +259,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         ("differences", differences_of, 1),
         ("room", room, 1),
         ("qa", qa_table, 1),
+        ("soak-known", soak_known, 0),
         ("rows", rows_of, 1),
     ):
         app.add_directive(f"vcluster-{name}", _directive(function, arguments))
