@@ -76,9 +76,9 @@ class _Soak:
         return time.monotonic() - self.began
 
     @property
-    def warm_up(self) -> float:
-        """Seconds until the cluster was in the state that it is kept in, at least a part of the time."""
-        return max(self.filled_at, self.seconds * _WARM_UP)
+    def warm_up(self) -> float | None:
+        """Seconds until the cluster had its instances, at least a part of the time; None while it has not."""
+        return max(self.filled_at, self.seconds * _WARM_UP) if self.plan.filled else None
 
     def run(self, operations: int | None) -> None:
         """Go on until the time is over, or so many operations were done."""

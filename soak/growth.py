@@ -51,19 +51,21 @@ class Verdict:
 
 
 def judge(
-    samples: Sequence[Sample], *, warm_up: float, on_demand: Mapping[str, int] | None = None
+    samples: Sequence[Sample], *, warm_up: float | None, on_demand: Mapping[str, int] | None = None
 ) -> Verdict:
     """Compare the samples taken after `warm_up` seconds; there has to be one sample at least.
 
+    Where the warm-up has not ended (None), memory is not judged.
+
     Of what is started `on_demand` there may be so many processes, and fewer at first.
     """
-    measured = [sample for sample in samples if sample.at >= warm_up]
+    measured = [sample for sample in samples if warm_up is not None and sample.at >= warm_up]
     if len(measured) <= 1:
         # Too short for a warm-up: better than nothing.
         measured = list(samples)
     third = max(1, len(measured) // 3)
     first, last = measured[:third], measured[-third:]
-    memory_judged = measured[-1].at - measured[0].at >= LEAST_MINUTES * 60
+    memory_judged = warm_up is not None and measured[-1].at - measured[0].at >= LEAST_MINUTES * 60
     growth = [*_more_processes(first, last, on_demand or {}), *_more_descriptors(first, last)]
     rows = []
     for name in sorted({process.name for sample in measured for process in sample.processes}):

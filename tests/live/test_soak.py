@@ -21,7 +21,7 @@ def test_a_short_soak_is_clean(tmp_path: Path) -> None:
         "--instances",
         "3",
         "--operations",
-        "10",
+        "7",
         "--seed",
         "4",
         "--history",

@@ -128,6 +128,9 @@ def test_memory_is_not_judged_before_heaps_are_full() -> None:
     verdict = judge(short, warm_up=6)
     assert not verdict.memory_judged
     assert verdict.growth == ()
+    filling = judge([sample(minute, luxid=1000 + minute * 5000) for minute in range(10)], warm_up=None)
+    assert not filling.memory_judged
+    assert filling.growth == ()
 
 
 def test_growth_of_one_process_among_many_is_told() -> None:
