@@ -127,6 +127,24 @@ class Comparison:
     changes: tuple[Changes, ...]
     differences: tuple[str, ...]
 
+    @property
+    def chance(self) -> str:
+        """How often a figure that has not changed seems to have, in a sentence."""
+        runs = [
+            (len(change.before.values), len(change.after.values))
+            for changes in self.changes
+            for change in changes.changes
+            if change.before is not None and change.after is not None
+        ]
+        both = [(before, after) for before, after in runs if min(before, after) > 1]
+        if not both:
+            return "There are no repetitions on both sides: what is noise cannot be told."
+        before, after = min(both, key=lambda one: (sum(one), one))
+        return (
+            f"With {before} and {after} repetitions, the ranges of a figure that has not changed lie apart by chance "
+            f"{chance_apart(before, after):.1%} of the time."
+        )
+
     def lines(self, operation: str, quantity: str, over: Direction) -> tuple[tuple[Line, Line], ...]:
         """Return the lines of before and after that hold the same, each with the sizes of both sides only."""
         befores, afters = (
@@ -160,7 +178,7 @@ def compare(before: Sweep, after: Sweep) -> Comparison:
 
 
 def chance_apart(before: int, after: int) -> float:
-    """Return how likely the ranges of this many repetitions do not touch by chance alone, where nothing changed."""
+    """Return how often the ranges of this many repetitions do not touch by chance alone, where nothing changed."""
     return min(1.0, 2 / math.comb(before + after, before))
 
 

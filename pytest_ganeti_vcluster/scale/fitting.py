@@ -3,8 +3,9 @@
 Two laws are fitted, and both minimise the squares of *relative* deviations, so that small and large sizes count alike:
 
 *power*   y = b * n**k, a straight line on logarithmic axes (`scipy.stats.linregress`), from 3 sizes on
-*fixed*   y = a + b * n**k with a, b >= 0 (`scipy.optimize.curve_fit`), from 4 sizes on: most of what Ganeti does has
-          a part that is there however small the cluster, and a power alone then understates how the rest grows
+*fixed*   y = a + b * n**k with a, b >= 0 (`scipy.optimize.curve_fit`), from 4 sizes on, or from 0 and two
+          more: most of what Ganeti does has a part that is there however small the cluster, and a power alone then
+          understates how the rest grows
 
 The fixed part has to earn its place: it is told where it takes away clearly more of the squares than chance would, and
 the exponent beside it is known to half a unit or better. Errors of exponents are standard errors: how well the sizes
@@ -100,11 +101,9 @@ class Growth:
     @property
     def name(self) -> str:
         """The growth in words: `"linear (n^1.05 ± 0.03)"`, `"constant"`, `"too few sizes (2)"`."""
-        if self.law is None or self.power is None:
-            return f"too few sizes ({len(self.sizes)})"
         if self.is_constant:
             return "constant"
-        return self.law.name
+        return f"too few sizes ({len(self.sizes)})" if self.law is None else self.law.name
 
 
 def name_of(exponent: float, error: float) -> str:
@@ -135,16 +134,8 @@ def growth(line: Line) -> Growth | None:
         return None
     # Logarithms know no zero: sizes of 0 tell the fixed part only, and values of 0 nothing.
     usable = [(size, middle) for size, middle in zip(line.sizes, line.middles) if middle > 0]
-    positive = [(size, middle) for size, middle in usable if size > 0]
     noise = _noise(line)
-    power = law = None
-    if len(positive) >= LEAST_SIZES:
-        fit = _power(positive)
-        power = law = fit.law(noise)
-        if len(usable) >= _LEAST_SIZES_FIXED:
-            fixed = _with_fixed_part(usable)
-            if fixed is not None and _is_worth_it(fit, fixed, noise):
-                law = fixed.law(noise)
+    power, law = _laws(usable, noise)
     middles = [middle for _size, middle in usable]
     return Growth(
         over=line.over,
@@ -155,11 +146,27 @@ def growth(line: Line) -> Growth | None:
         law=law,
         power=power,
         end=_end(line),
-        is_constant=power is not None
-        and abs(power.exponent) <= _CONSTANT_EXPONENT
+        is_constant=len(usable) >= LEAST_SIZES
+        and (power is None or abs(power.exponent) <= _CONSTANT_EXPONENT)
         and max(middles) <= _CONSTANT_GROWTH * min(middles),
         is_mixed=line.is_mixed,
     )
+
+
+def _laws(measured: list[tuple[int, float]], noise: float) -> tuple[Law | None, Law | None]:
+    """Return the law without a fixed part, and the one to be told."""
+    positive = [(size, middle) for size, middle in measured if size > 0]
+    power = _power(positive) if len(positive) >= LEAST_SIZES else None
+    # What is there at size 0 is the fixed part: then the exponent comes from two sizes more, exactly, and how well it
+    # is known only the repetitions tell.
+    known = len(positive) < len(measured) and noise > 0
+    fixed = None
+    if len(measured) >= _LEAST_SIZES_FIXED or (len(measured) >= LEAST_SIZES and known):
+        fixed = _with_fixed_part(measured)
+    without = power.law(noise) if power is not None else None
+    if fixed is not None and _is_worth_it(power, fixed, noise):
+        return without, fixed.law(noise)
+    return without, without
 
 
 def slope(line: Line) -> tuple[float, float] | None:
@@ -224,7 +231,7 @@ class _Fit:
 
     @property
     def variance(self) -> float:
-        return self.squares / self.degrees
+        return self.squares / self.degrees if self.degrees else 0.0
 
     def law(self, noise: float) -> Law:
         """Give the law, with an error that is no smaller than `noise`, a variance, allows."""
@@ -237,10 +244,13 @@ class _Fit:
         )
 
 
-def _is_worth_it(power: _Fit, fixed: _Fit, noise: float) -> bool:
+def _is_worth_it(power: _Fit | None, fixed: _Fit, noise: float) -> bool:
     """Tell whether the third parameter has to be there; the criterion is Akaike's, for a variance that is known."""
+    if not fixed.degrees and fixed.squares > noise:
+        return False
     variance = max(fixed.variance, noise)
-    return fixed.law(noise).error <= _UNCLEAR and power.squares - fixed.squares > 2 * variance
+    clear = fixed.law(noise).error <= _UNCLEAR
+    return clear and (power is None or power.squares - fixed.squares > 2 * variance)
 
 
 def _power(measured: list[tuple[int, float]]) -> _Fit:

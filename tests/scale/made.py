@@ -39,3 +39,50 @@ def line(
     ]
     (found,) = lines(sweep(points), "verify", "wall", "nodes")
     return found
+
+
+def whole(*, faster: float = 1.0, noise: float = 0.04, seed: int = 1, **fields: object) -> Sweep:
+    """A sweep of everything that there is: several operations and quantities over both directions, and what broke."""
+    chance = random.Random(seed)  # noqa: S311 - noise, the same in each run
+
+    def figure(operation: str, quantity: str, unit: str, value: float, runs: int = 3) -> Figure:
+        return Figure(operation, quantity, unit, spread(value, noise, chance, runs))  # type: ignore[arg-type]
+
+    points = []
+    for nodes in (5, 10, 20, 50, 100):
+        for instances in (0, 200, 1000):
+            verify = (2 + 0.002 * nodes**1.8 + 0.001 * instances) * faster
+            listed = 0.3 + 0.02 * nodes
+            figures = [
+                figure("boot", "wall", "s", 4 + 0.06 * nodes, 1),
+                figure("gnt-node list", "wall", "s", listed),
+                figure("gnt-node list", "cpu:luxid", "s", 0.01 * nodes),
+                figure("gnt-node list", "cpu:noded", "s", 0.02 * nodes),
+                figure("gnt-node list", "rpcs", "1", nodes),
+                figure("gnt-instance list", "wall", "s", 0.2 + 0.001 * instances + 0.001 * nodes),
+                figure("gnt-cluster verify", "cpu:luxid", "s", 0.3 * verify),
+                figure("gnt-cluster verify", "cpu:wconfd", "s", 0.05 * verify),
+                figure("gnt-cluster verify", "cpu:noded", "s", 0.04 * nodes),
+                figure("gnt-cluster verify", "cpu:jobs and commands", "s", 0.5 * verify),
+                figure("gnt-cluster verify", "rpcs:node_verify", "1", nodes),
+                figure("gnt-cluster verify", "rpcs:version", "1", 2 * nodes),
+                figure("job queue", "throughput", "1/s", 30 / (1 + 0.02 * nodes)),
+                figure("idle", "memory:noded", "B", (20 + 7.5 * nodes) * (1 << 20), 1),
+                figure("idle", "memory:luxid", "B", (30 + 0.3 * nodes + 0.02 * instances) * (1 << 20), 1),
+                figure("idle", "memory:wconfd", "B", (18 + 0.05 * nodes) * (1 << 20), 1),
+            ]
+            if (nodes, instances) == (100, 1000):
+                told = "timed out after 60 s\nSSL connection timeout <node93>"
+                figures.append(Figure("gnt-cluster verify", "wall", "s", (), told))
+            else:
+                figures.append(figure("gnt-cluster verify", "wall", "s", verify))
+            points.append(
+                Point(
+                    nodes=nodes,
+                    instances=instances,
+                    joined="bulk" if nodes > 5 else "real",
+                    placed="populated" if instances else "",
+                    figures=figures,
+                )
+            )
+    return sweep(points, options={"repetitions": 3, "timeout": 60, "fork-server": True}, **fields)

@@ -155,6 +155,26 @@ def test_sizes_and_values_of_zero_do_no_harm() -> None:
     assert found(line(lambda size: size - 5.0, SIZES)).law is not None
 
 
+@pytest.mark.parametrize("runs", [1, 3])
+def test_size_zero_tells_the_fixed_part_where_repetitions_tell_how_well(runs: int) -> None:
+    growing = found(line(lambda size: 2 + 0.05 * size, (0, 20, 100), noise=0.03, runs=runs))
+    assert growing.power is None
+    if runs == 1:
+        assert growing.law is None
+        assert growing.name == "too few sizes (3)"
+        return
+    assert growing.law is not None
+    assert growing.law.fixed == pytest.approx(2, rel=0.1)
+    assert growing.law.exponent == pytest.approx(1, abs=0.15)
+    assert 0 < growing.law.error < 0.15
+    # Where what is there at 0 is more than what is there later, no such law exists.
+    assert found(line(lambda size: 2 if size else 20, (0, 20, 100), noise=0.03)).law is None
+
+
+def test_what_hardly_grows_from_zero_on_is_constant() -> None:
+    assert found(line(lambda size: 2 + 0.001 * size, (0, 20, 100), noise=0.01)).name == "constant"
+
+
 def test_a_line_without_values_has_no_growth() -> None:
     point = Point(nodes=4, instances=0, joined="real", figures=[Figure("x", "wall", "s", (), "timed out")])
     (along,) = lines(sweep([point]), "x", "wall", "nodes")
