@@ -10,6 +10,7 @@
     `GanetiError`          Ganeti said no, or did not do what it should
         `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `CommandFailed`, `LuxiError`,
         `WconfdError`, `RapiError`, `JobFailed`, `JobTimeout`
+        `InstancesFailed`  some of many instances could not be created
     `KeeperError`          the process that owns a cluster cannot be reached
         `RootTaken`        the folder asked for is another cluster's
     `ImageError`           an image of a cluster could not be had
@@ -21,6 +22,7 @@ pytest-xdist sends errors from one process to another.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -206,6 +208,30 @@ class JobFailed(GanetiError):
         self.error = error
         self.kind = kind
         self.log = log
+
+
+class InstancesFailed(JobFailed):
+    """Some of the instances that were asked for at once could not be created; the others are there.
+
+    `failures` has the `JobFailed` of each by the instance's name; all else is as in the first of these.
+    """
+
+    def __init__(
+        self, message: str, *, failures: Mapping[str, JobFailed] | None = None, seen: str = "", cure: str = ""
+    ) -> None:
+        self.failures = dict(failures or {})
+        first = next(iter(self.failures.values()), JobFailed(""))
+        super().__init__(
+            message,
+            job_id=first.job_id,
+            status=first.status,
+            opcode=first.opcode,
+            error=first.error,
+            kind=first.kind,
+            log=first.log,
+            seen=seen or str(first),
+            cure=cure,
+        )
 
 
 class JobTimeout(GanetiError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 #: The field of each opcode that holds a name not yet in use.
@@ -31,10 +31,10 @@ def instance_names(ops: Iterable[Any]) -> list[str]:
     return names
 
 
-def free_name(taken: Iterable[str]) -> str:
-    """Return the first of instance1, instance2, ... that is none of `taken`, which may have domains."""
-    known = {name.partition(".")[0] for name in taken}
-    return next(name for number in itertools.count(1) if (name := f"instance{number}") not in known)
+def free_names(prefix: str, taken: Iterable[str]) -> Iterator[str]:
+    """Give `prefix` with 1, 2, ... without end, but for those that are `taken`, which may have domains."""
+    known = {form for name in taken for form in (name, name.partition(".")[0])}
+    return (name for number in itertools.count(1) if (name := f"{prefix}{number}") not in known)
 
 
 def create_opcode(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from pytest_ganeti_vcluster.clients.jobs import Job, jobs_of, submit, wait_idle
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
-from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode, free_name, instance_names
+from pytest_ganeti_vcluster.cluster.instance_opcodes import free_names, instance_names
 from pytest_ganeti_vcluster.cluster.membership import Membership
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
 from pytest_ganeti_vcluster.cluster.scripts import Scripts
@@ -21,7 +21,6 @@ from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
-from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
 from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
@@ -147,15 +146,7 @@ class VirtualCluster:
         RAPI also answers at the address of the master itself, as on a real node. Once it has another certificate than
         we made for it (`gnt-cluster renew-crypto`), the client expects just that one.
         """
-        access = self.parts.access
-        return RapiClient(
-            f"https://{self.ip}:{RAPI_PORT}",
-            access.username,
-            access.password,
-            access.ca_file,
-            client_module_folder=self.parts.installation.share,
-            certificate=access.foreign_certificate(self.master.root),
-        )
+        return self.parts.access.client(self.ip, self.master.root, self.parts.installation.share)
 
     def run(
         self,
@@ -268,25 +259,36 @@ class VirtualCluster:
         (default: none for diskless, one of 16 MiB else); `memory` in MiB; `os` is installed where there are disks
         (None for an OS image); further `fields` are OP_INSTANCE_CREATE's. Raises `JobFailed`.
         """
-        full = self.full_name(name or free_name([one.name for one in self.instances]))
-        op = create_opcode(
-            full,
-            disk_template,
-            disks=disks,
-            nics=nics,
-            beparams={"memory": memory, "vcpus": vcpus},
-            os=os,
-            start=start,
-            fields=fields,
+        from pytest_ganeti_vcluster.cluster.making.creating import InstanceModel, create
+
+        full = self.full_name(name or next(free_names("instance", (one.name for one in self.instances))))
+        model = InstanceModel(disk_template, disks, nics, memory, vcpus, os, start, fields)
+        return create(self, full, model, primary, secondary)
+
+    def add_instances(
+        self,
+        instances: int,
+        *,
+        nodes: Sequence[str] | None = None,
+        iallocator: str | None = None,
+        disk_template: str = "diskless",
+        prefix: str = "instance",
+        tell: Callable[[str], None] = lambda _line: None,
+        **model: Any,
+    ) -> list[VirtualInstance]:
+        """Create many instances, by a job each that are all submitted at once, and return them when all are there.
+
+        Names and `nodes` are as in `populate`, unless an `iallocator` is to choose the nodes, which it is asked for
+        all at once (OP_INSTANCE_MULTI_ALLOC). `model` is as in `add_instance`, but for the default of `name_check`,
+        False. `tell` is given a line for people now and then. Raises `InstancesFailed` where some cannot be created;
+        the others stay, and all have ended by then. Raises `JobTimeout` when none ends for five minutes.
+        """
+        from pytest_ganeti_vcluster.cluster.making.creating import InstanceModel, create_many
+
+        wanted = InstanceModel.of(disk_template, **model)
+        return create_many(
+            self, instances, wanted, nodes=nodes, iallocator=iallocator, prefix=prefix, tell=tell
         )
-        if primary is None:
-            op.setdefault("iallocator", self.default_iallocator)
-        else:
-            op["pnode"] = self._node_name(primary)
-        if secondary is not None:
-            op["snode"] = self._node_name(secondary)
-        self.submit(op).wait(TIMEOUT)
-        return VirtualInstance(self, full)
 
     def populate(
         self,
@@ -393,6 +395,3 @@ class VirtualCluster:
     def keep(self) -> None:
         """Keep the cluster's folder when it is closed."""
         self.parts.keeper.keep_root(True)
-
-    def _node_name(self, node: VirtualNode | str) -> str:
-        return self.node(node).name if isinstance(node, str) else node.name

@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from pytest_ganeti_vcluster.clients.rapi import RapiClient
+from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
+
 USERNAME = "vcluster"
 
 #: Below a node's root: key and certificate.
@@ -40,6 +43,17 @@ class RapiAccess:
         users = node_root / "var/lib/ganeti/rapi/users"
         users.touch(mode=_PRIVATE)
         users.write_text(f"{self.username} {{cleartext}}{self.password} write\n", encoding="utf-8")
+
+    def client(self, address: str, node_root: Path, module_folder: Path) -> RapiClient:
+        """Return a client of RAPI at `address`, whose node has its files in `node_root`; see `RapiClient`."""
+        return RapiClient(
+            f"https://{address}:{RAPI_PORT}",
+            self.username,
+            self.password,
+            self.ca_file,
+            client_module_folder=module_folder,
+            certificate=self.foreign_certificate(node_root),
+        )
 
     def foreign_certificate(self, node_root: Path) -> Path | None:
         """Return the file with RAPI's certificate on a node if `ca_file` has not issued it, such as one by Ganeti."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_ganeti_vcluster.cluster.making.config_at_rest import ConfigAtRest, write_config
+from pytest_ganeti_vcluster.cluster.making.homes import homes_of
 from pytest_ganeti_vcluster.cluster.state.state_files import SHARED
 from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
-from pytest_ganeti_vcluster.errors import SpecError
 from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES
 from pytest_ganeti_vcluster.ganeti.populated import DiskFile, Population, told_to_nodes, with_instances
 from pytest_ganeti_vcluster.ganeti.starting import Starter
@@ -40,35 +39,12 @@ def populate(
     **model: Any,
 ) -> list[VirtualInstance]:
     """See `VirtualCluster.populate`."""
-    if instances < 1:
-        raise SpecError(f"instances={instances!r}", cure="give a number, 1 or more")
-    homes = _homes(cluster, instances, nodes, prefix)
+    homes = homes_of(cluster, instances, nodes, prefix)
     first, *others = homes
     made = cluster.add_instance(first, disk_template, primary=homes[first], **model)
     if others:
         _write(cluster, made, {name: homes[name] for name in others})
     return [VirtualInstance(cluster, name) for name in homes]
-
-
-def _homes(
-    cluster: VirtualCluster, instances: int, nodes: Sequence[str] | None, prefix: str
-) -> dict[str, str]:
-    """Give instances names that are free, and nodes, one after the other."""
-    rows = cluster.luxi.query("node", ["name", "offline", "drained", "vm_capable"]).rows
-    fit = [str(row["name"]) for row in rows if row["vm_capable"] and not (row["offline"] or row["drained"])]
-    wanted = fit if nodes is None else [cluster.node(name).name for name in nodes]
-    unfit = sorted(set(wanted) - set(fit))
-    if unfit or not wanted:
-        raise SpecError(
-            f"no instance can be on {', '.join(unfit) or 'no node'}", cure=f"choose of {', '.join(fit)}"
-        )
-    return dict(itertools.islice(zip(_free_names(cluster, prefix), itertools.cycle(wanted)), instances))
-
-
-def _free_names(cluster: VirtualCluster, prefix: str) -> Iterator[str]:
-    taken = {instance.name for instance in cluster.instances}
-    names = (cluster.full_name(f"{prefix}{number}") for number in itertools.count(1))
-    return (name for name in names if name not in taken)
 
 
 def _write(cluster: VirtualCluster, model: VirtualInstance, homes: Mapping[str, str]) -> None:
