@@ -31,7 +31,9 @@ _STYLES = {
 }
 
 #: Kinds of quantities that are many, and that the page shows: not in the tables on the terminal, unless asked for.
-_DETAILS = frozenset({"cpu", "memory", "rpcs"})
+_DETAILS = frozenset(
+    {"answer", "cpu", "instances", "memory", "private", "processes", "rows", "rpcs", "stage", "until quiet"}
+)
 
 
 @click.command("report", short_help="Tell how each operation grows.")
