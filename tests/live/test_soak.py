@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
@@ -66,7 +67,7 @@ def test_what_is_not_as_it_is_to_be_ends_it(cluster: VirtualCluster, tmp_path: P
         with pytest.raises(OperationFailed, match=r"instance2\.vc"):
             driver.drain()
         cluster.instance("instance1").crash()
-        driver.do(Operation(4, "reboot", "instance1", (), anna))
+        driver.do(Operation(4, "tag", "instance1", (), attrs.evolve(anna, tags=frozenset({"red"}))))
         with pytest.raises(OperationFailed, match="status is 'ERROR_down', not 'running'") as failure:
             driver.drain()
         assert "2: migrate instance1 to node2 or node3" in str(failure.value)
