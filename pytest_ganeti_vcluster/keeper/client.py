@@ -37,7 +37,7 @@ _ENDING = 15.0
 
 #: Seconds that it may take to end everything and remove the folder, and in addition for each process: hundreds share
 #: two cores, and on a busy machine thousands of files are not removed at once.
-_STOPPING, _STOPPING_EACH = 60.0, 0.1
+_STOPPING, _STOPPING_EACH = 120.0, 0.1
 
 _ANNOUNCE: ContextVar[Callable[[Keeper], None] | None] = ContextVar("_ANNOUNCE", default=None)
 
