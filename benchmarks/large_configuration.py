@@ -44,8 +44,8 @@ _CONFIG = "/var/lib/ganeti/config.data"
 _BGL = "cluster/BGL"
 _TIMEOUT = 600.0
 _MEMORY = 16
-#: Between two samples while jobs run, in seconds, and as a part of what the last one took: sampling is no load to speak of.
-_PAUSE, _PAUSE_PART = 0.1, 4
+#: Between two samples while jobs run, in seconds, or so many times what the last one took, not to be a load itself.
+_PAUSE, _PAUSE_TIMES = 0.1, 4
 
 #: By instances, of the issue: size of the configuration in KB; milliseconds (medians) of Echo, ReadConfig and
 #: TryUpdateLocks, and the 95th percentile of ReadConfig.
@@ -159,7 +159,7 @@ def _loaded(cluster: VirtualCluster, jobs: int, memory: int) -> Loaded:
         def keep_sampling() -> None:
             while not ended.is_set():
                 took = _seconds(lambda: probe.sample(samples))
-                ended.wait(max(_PAUSE, took * _PAUSE_PART))
+                ended.wait(max(_PAUSE, took * _PAUSE_TIMES))
 
         sampler = threading.Thread(target=keep_sampling)
         processor = processor_seconds(cluster)
