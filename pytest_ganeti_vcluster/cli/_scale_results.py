@@ -17,7 +17,7 @@ from pytest_ganeti_vcluster.scale.comparison import compare as compare_sweeps
 from pytest_ganeti_vcluster.scale.fitting import growth
 from pytest_ganeti_vcluster.scale.lines import DIRECTIONS, Line, lines, longest
 from pytest_ganeti_vcluster.scale.page.rendering import comparison_page, sweep_page, write_page
-from pytest_ganeti_vcluster.scale.results import Sweep
+from pytest_ganeti_vcluster.scale.results import MAIN, Sweep
 
 _FILE = click.Path(path_type=Path)
 
@@ -30,11 +30,6 @@ _STYLES = {
     Verdict.SINGLE: "yellow",
     Verdict.ABSENT: "dim",
 }
-
-#: Kinds of quantities that are many, and that the page shows: not in the tables on the terminal, unless asked for.
-_DETAILS = frozenset(
-    {"answer", "cpu", "instances", "memory", "private", "processes", "rows", "rpcs", "stage", "until quiet"}
-)
 
 
 @click.command("report", short_help="Make a page of results, with plots.")
@@ -99,7 +94,7 @@ def _table(*headings: str) -> Table:
 def _growth_table(sweep: Sweep) -> Table:
     table = _table("operation", "growth", "", "from", "to")
     for operation, quantity in sweep.keys:
-        if quantity.partition(":")[0] in _DETAILS:
+        if quantity not in MAIN:
             continue
         for over in DIRECTIONS:
             line = longest(lines(sweep, operation, quantity, over))
@@ -124,7 +119,7 @@ def _change_table(comparison: Comparison) -> Table:
         "operation", "largest size", "before", "after", "ratio", "", "all sizes", "growth before", "after"
     )
     for changes in comparison.changes:
-        if changes.quantity.partition(":")[0] in _DETAILS:
+        if changes.quantity not in MAIN:
             continue
         change = changes.changes[-1]
         growths = _growths(comparison, changes)

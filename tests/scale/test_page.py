@@ -133,10 +133,12 @@ def test_every_operation_is_in_the_page_with_its_figures(page: Page, measured: S
         "gnt-cluster verify: time over nodes",
         "gnt-cluster verify: time over instances",
         "gnt-node list: RPCs over nodes",
-        "gnt-cluster verify: CPU time by daemon, 1,000 instances",
-        "gnt-cluster verify: RPCs by kind, 1,000 instances",
-        "job queue: throughput over nodes",
-        "idle: memory by daemon, over nodes, 1,000 instances",
+        "gnt-cluster verify: CPU time by daemon, over nodes, 1,000 instances",
+        "gnt-cluster verify: CPU time by daemon, over instances, 100 nodes",
+        "gnt-cluster verify: RPCs by kind, over nodes, 1,000 instances",
+        "gnt-cluster verify: time until quiet over nodes",
+        "job queue: rate over nodes",
+        "idle: memory (PSS) by daemon, over nodes, 1,000 instances",
         "CPU time by daemon at 100 nodes, 1,000 instances",
     ):
         assert label in labels

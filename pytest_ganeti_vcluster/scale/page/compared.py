@@ -13,14 +13,13 @@ from pytest_ganeti_vcluster.scale.page import plots
 from pytest_ganeti_vcluster.scale.page.grown import Grown, grown
 from pytest_ganeti_vcluster.scale.page.plots import Plot, Plots
 from pytest_ganeti_vcluster.scale.page.words import (
-    DETAILS,
     anchor,
-    kind_of,
     machine_text,
     moment,
     tiers,
     title,
 )
+from pytest_ganeti_vcluster.scale.results import MAIN
 
 #: A ratio of two, or of a half, has the full colour.
 _FULL = math.log(2)
@@ -70,8 +69,8 @@ class Card:
 def gather(comparison: Comparison, place: Plots) -> dict[str, object]:
     """Return what the template of a comparison's page needs; plots are added to `place`. Raises `ExtraMissing`."""
     operations = list(dict.fromkeys(changes.operation for changes in comparison.changes))
-    plain = [changes for changes in comparison.changes if kind_of(changes.quantity) not in DETAILS]
-    details = [changes for changes in comparison.changes if kind_of(changes.quantity) in DETAILS]
+    plain = [changes for changes in comparison.changes if changes.quantity in MAIN]
+    details = [changes for changes in comparison.changes if changes.quantity not in MAIN]
     return {
         "comparison": comparison,
         "sides": [
@@ -91,7 +90,7 @@ def gather(comparison: Comparison, place: Plots) -> dict[str, object]:
 
 def _row(comparison: Comparison, changes: Changes) -> Row:
     growth = []
-    for over in DIRECTIONS if kind_of(changes.quantity) not in DETAILS else ():
+    for over in DIRECTIONS if changes.quantity in MAIN else ():
         pairs = comparison.lines(changes.operation, changes.quantity, over)
         chosen = longest(tuple(before for before, _after in pairs))
         growth += [(grown(before), grown(after)) for before, after in pairs if before is chosen]
@@ -113,7 +112,7 @@ def _card(comparison: Comparison, operation: str, place: Plots) -> Card:
     drawn: list[Plot | None] = []
     heats = []
     for changes in comparison.changes:
-        if changes.operation != operation or ":" in changes.quantity:
+        if changes.operation != operation or changes.quantity not in MAIN:
             continue
         for over in DIRECTIONS:
             pairs = comparison.lines(operation, changes.quantity, over)

@@ -9,12 +9,11 @@ import attrs
 
 from pytest_ganeti_vcluster.scale.amounts import KIND_NAMES, amount, quantity_name
 from pytest_ganeti_vcluster.scale.fitting import slope
-from pytest_ganeti_vcluster.scale.lines import DIRECTIONS, Line, lines, longest, other
+from pytest_ganeti_vcluster.scale.lines import DIRECTIONS, Direction, Line, lines, longest
 from pytest_ganeti_vcluster.scale.page import plots
 from pytest_ganeti_vcluster.scale.page.grown import Grown, grown
 from pytest_ganeti_vcluster.scale.page.plots import Plot, Plots
 from pytest_ganeti_vcluster.scale.page.words import (
-    DETAILS,
     anchor,
     kind_of,
     machine_text,
@@ -22,7 +21,7 @@ from pytest_ganeti_vcluster.scale.page.words import (
     tiers,
     title,
 )
-from pytest_ganeti_vcluster.scale.results import Figure, Point, Sweep
+from pytest_ganeti_vcluster.scale.results import MAIN, Figure, Point, Sweep
 
 
 @attrs.frozen
@@ -108,11 +107,7 @@ def gather(sweep: Sweep, place: Plots) -> dict[str, object]:
         "machine": machine_text(sweep.machine),
         "tiers": tiers(sweep.points),
         "broken": _broken(sweep),
-        "rows": [
-            _row(sweep, operation, quantity)
-            for operation, quantity in sweep.keys
-            if kind_of(quantity) not in DETAILS
-        ],
+        "rows": [_row(sweep, operation, quantity) for operation, quantity in sweep.keys if quantity in MAIN],
         "cpu": _cpu_overview(sweep, place),
         "cards": [_card(sweep, operation, place) for operation in operations],
         "memory": _memory(sweep, operations, place),
@@ -129,46 +124,43 @@ def _row(sweep: Sweep, operation: str, quantity: str) -> Row:
 
 def _card(sweep: Sweep, operation: str, place: Plots) -> Card:
     quantities = [quantity for one, quantity in sweep.keys if one == operation]
+    shared = list(dict.fromkeys(kind_of(one) for one in quantities if ":" in one))
     laws: list[tuple[str, Grown]] = []
     drawn: list[Plot | None] = []
-    heats = []
-    for quantity in quantities:
-        if ":" in quantity:
-            continue
+    for quantity in (one for one in quantities if ":" not in one):
         for over in DIRECTIONS:
             along = lines(sweep, operation, quantity, over)
             told = grown(longest(along))
             if told is not None:
                 laws.append((quantity_name(quantity), told))
-            fits = [(line, fit.growth if (fit := grown(line)) else None) for line in along]
-            drawn.append(plots.lines_plot(place, operation, quantity, fits))
-        heats += _heat(sweep, operation, quantity)
-    for kind in dict.fromkeys(kind_of(one) for one in quantities if ":" in one):
-        shares = _shares(sweep, operation, [one for one in quantities if kind_of(one) == kind and ":" in one])
-        if not shares or shares[0][1].figures[0].unit == "B":
-            continue
-        held = f"{shares[0][1].held:,} {other(shares[0][1].over)}"
-        label = (
-            f"{operation}: {KIND_NAMES.get(kind, kind)} by {'daemon' if kind == 'cpu' else 'kind'}, {held}"
-        )
-        drawn.append(plots.shares_plot(place, label, kind, shares))
+            # What has shares is drawn with them, and the rest over nodes only: that is what most of it grows with.
+            if quantity in MAIN or (quantity not in shared and over == "nodes"):
+                fits = [(line, fit.growth if (fit := grown(line)) else None) for line in along]
+                drawn.append(plots.lines_plot(place, operation, quantity, fits))
+    for kind in shared:
+        named = [one for one in quantities if kind_of(one) == kind and ":" in one]
+        for over in DIRECTIONS:
+            shares = _shares(sweep, operation, named, over)
+            if shares and shares[0][1].figures[0].unit != "B":
+                by = "daemon" if kind in {"cpu", "processes"} else "kind"
+                label = f"{operation}: {KIND_NAMES.get(kind, kind)} by {by}, {shares[0][1]}"
+                drawn.append(plots.shares_plot(place, label, kind, shares))
     return Card(
         operation,
         anchor(operation),
         tuple(laws),
         tuple(one for one in drawn if one is not None),
-        tuple(heats),
+        tuple(
+            one for quantity in quantities if quantity in MAIN for one in _heat(sweep, operation, quantity)
+        ),
     )
 
 
-def _shares(sweep: Sweep, operation: str, quantities: list[str]) -> list[tuple[str, Line]]:
-    """Return the line of each share that says most, all over the same and with the same held."""
-    for over in DIRECTIONS:
-        found = {quantity: lines(sweep, operation, quantity, over) for quantity in quantities}
-        chosen = longest(tuple(line for some in found.values() for line in some))
-        if chosen is not None and len(chosen.sizes) > 1:
-            break
-    if chosen is None:
+def _shares(sweep: Sweep, operation: str, quantities: list[str], over: Direction) -> list[tuple[str, Line]]:
+    """Return the line of each share with the same held, along which there is most to see; none of a single size."""
+    found = {quantity: lines(sweep, operation, quantity, over) for quantity in quantities}
+    chosen = longest(tuple(line for some in found.values() for line in some))
+    if chosen is None or len(chosen.sizes) < 2:  # noqa: PLR2004 - one size is no line
         return []
     shares = [
         (quantity.partition(":")[2], line)
@@ -227,8 +219,9 @@ def _memory(sweep: Sweep, operations: Iterable[str], place: Plots) -> list[Memor
             if figure.operation == operation and figure.unit == "B" and figure.share
         ]
         for kind in dict.fromkeys(kind_of(one) for one in quantities):
-            shares = _shares(
-                sweep, operation, [one for one in dict.fromkeys(quantities) if kind_of(one) == kind]
+            named = [one for one in dict.fromkeys(quantities) if kind_of(one) == kind]
+            shares = _shares(sweep, operation, named, "nodes") or _shares(
+                sweep, operation, named, "instances"
             )
             if not shares:
                 continue

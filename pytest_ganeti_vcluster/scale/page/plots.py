@@ -27,6 +27,9 @@ _BROKEN = "#CC3311"
 #: In what an axis counts bytes.
 _MIB = 1 << 20
 
+#: A stack of more shares than this has the smallest together: there are no more colours.
+_MOST_SHARES = 8
+
 #: A law is drawn by this many pieces.
 _PIECES = 60
 
@@ -116,25 +119,32 @@ def shares_plot(plots: Plots, label: str, kind: str, shares: Sequence[tuple[str,
     if not known:
         return None
     over, unit = known[0][1].over, known[0][1].figures[0].unit
+    bars = [(name, dict(zip(line.sizes, line.middles))) for name, line in known[:_MOST_SHARES]]
+    rest = [dict(zip(line.sizes, line.middles)) for _name, line in known[_MOST_SHARES:]]
+    if rest:
+        sizes = {size for one in rest for size in one}
+        bars.append(
+            (f"{len(rest)} others", {size: sum(one.get(size, 0.0) for one in rest) for size in sizes})
+        )
     traces = [
         {
             "type": "bar",
             "name": name,
-            "x": [str(size) for size in line.sizes],
-            "y": [_scaled(middle, unit) for middle in line.middles],
-            "hovertext": [f"{html.escape(name)}: {amount(middle, unit)}" for middle in line.middles],
+            "x": [str(size) for size in sorted(bar)],
+            "y": [_scaled(bar[size], unit) for size in sorted(bar)],
+            "hovertext": [f"{html.escape(name)}: {amount(bar[size], unit)}" for size in sorted(bar)],
             "hoverinfo": "text+x",
             "marker": {"color": colour(number)},
         }
-        for number, (name, line) in enumerate(known)
+        for number, (name, bar) in enumerate(bars)
     ]
-    sizes = sorted({size for _name, line in known for size in line.sizes})
-    layout = _layout(label, over, unit, kind, sizes)
+    every = sorted({size for _name, line in known for size in line.sizes})
+    layout = _layout(label, over, unit, kind, every)
     layout["xaxis"] = {
-        "title": {"text": over},
+        "title": {"text": f"number of {over}"},
         "type": "category",
         "categoryorder": "array",
-        "categoryarray": [str(size) for size in sizes],
+        "categoryarray": [str(size) for size in every],
     }
     return plots.add(label, traces, {**layout, "barmode": "stack"}, scales=False)
 

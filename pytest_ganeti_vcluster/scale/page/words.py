@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from pytest_ganeti_vcluster.scale.amounts import amount, quantity_name
 from pytest_ganeti_vcluster.scale.results import Machine, Point
 
-#: Kinds of quantities that have places of their own, and no rows in the summary.
-DETAILS = frozenset({"cpu", "memory", "rpcs"})
-
 
 def kind_of(quantity: str) -> str:
     """Return what stands before the colon."""
