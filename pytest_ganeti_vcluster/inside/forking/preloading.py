@@ -14,6 +14,7 @@ from typing import Any
 from .. import activation
 from ..place import Place
 from . import imitation
+from .allocation import fill_holes
 from .names import PasswdPath, is_of_nss_wrapper, kept_above
 from .relocation import Relocation
 
@@ -58,6 +59,8 @@ class Preloaded:
     ) -> None:
         #: Descriptors that stay open in every program.
         self.kept = frozenset(kept)
+        #: See `allocation`.
+        self.filling: list[Any] = []
         self._relocation = relocation
         self._passwd = passwd
         self._place = place
@@ -111,7 +114,7 @@ def preload() -> Preloaded:
     preloaded = Preloaded(
         relocation=relocation, passwd=passwd, kept=kept, place=place, site=site, search_path=search_path
     )
-    gc.freeze()
+    preloaded.filling = fill_holes()
     return preloaded
 
 
