@@ -36,6 +36,7 @@ def build_cluster(
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
         processes = base_processes(base.keeper)
+        base.wait_fork_server()
         _Boot(base, tell).run(nodes)
         base.tell_problems(tell)
         with timeline.stage("copy for resets"):

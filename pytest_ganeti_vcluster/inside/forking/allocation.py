@@ -31,34 +31,33 @@ _libc.sbrk.restype = ctypes.c_void_p
 _libc.sbrk.argtypes = [ctypes.c_ssize_t]
 
 
-class _Information(ctypes.Structure):
-    """struct mallinfo2 of glibc, mallinfo(3)."""
+#: Members of struct mallinfo2, mallinfo(3).
+_MEMBERS = (
+    "arena",
+    "ordblks",
+    "smblks",
+    "hblks",
+    "hblkhd",
+    "usmblks",
+    "fsmblks",
+    "uordblks",
+    "fordblks",
+    "keepcost",
+)
 
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            "arena",
-            "ordblks",
-            "smblks",
-            "hblks",
-            "hblkhd",
-            "usmblks",
-            "fsmblks",
-            "uordblks",
-            "fordblks",
-            "keepcost",
-        )
-    ]
+
+class _Information(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in _MEMBERS]
 
 
 class _OldInformation(ctypes.Structure):
     """struct mallinfo, all that glibc had before 2.33."""
 
-    _fields_ = [(name, ctypes.c_int) for name, _kind in _Information._fields_]
+    _fields_ = [(name, ctypes.c_int) for name in _MEMBERS]
 
 
 def fill_holes() -> list[Any]:
-    """Fill the holes, and freeze all objects that there are; return what must be kept for as long as programs are forked.
+    """Fill the holes, and freeze all objects that there are; return what must be kept while programs are forked.
 
     What cannot be filled is left as it is: it costs memory and nothing else.
     """
