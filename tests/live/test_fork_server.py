@@ -395,6 +395,15 @@ def test_the_cluster_verifies_clean(home: VirtualCluster) -> None:
     assert home.verify() == []
 
 
+def test_that_a_noded_shares_most_of_its_memory(home: VirtualCluster) -> None:
+    assert home.verify() == []
+    noded = home.master.daemon("noded").pid
+    assert noded is not None
+    memory = psutil.Process(noded).memory_full_info()
+    assert memory.uss < _MOST_OF_ITS_OWN
+    assert memory.rss > 2 * _MOST_OF_ITS_OWN
+
+
 def test_a_server_that_is_killed_takes_nothing_along(sleeper: BothWays) -> None:
     home = sleeper.cluster
     running = _Running(home, sleeper.forked, "SIGTERM")
@@ -426,14 +435,6 @@ def test_a_server_that_is_not_fit_says_so_and_does_not_serve(home: VirtualCluste
         assert home.master.name in result.stdout
     finally:
         shutil.rmtree(farm.folder)
-
-
-def test_that_a_noded_shares_most_of_its_memory(home: VirtualCluster) -> None:
-    assert home.verify() == []
-    (noded,) = [one for one in home.parts.keeper.processes() if one.name == "ganeti-noded"]
-    memory = psutil.Process(noded.pid).memory_full_info()
-    assert memory.uss < _MOST_OF_ITS_OWN
-    assert memory.rss > 2 * _MOST_OF_ITS_OWN
 
 
 def test_it_can_be_turned_off(home: VirtualCluster) -> None:
