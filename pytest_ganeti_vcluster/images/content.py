@@ -1,18 +1,23 @@
 """What the files of a cluster are at one moment, kept in a folder of its own.
 
     manifest.json   a digest of the rest of it, then what there is: path, kind, mode, size, digest
-    tree/           the contents of the files; small ones with placeholders for a cluster's own words
+    tree/           the contents of the files, each once, by digest; small ones with placeholders for a cluster's own
+                    words
+
+Nodes have most of their files in common: what is kept of a hundred nodes is little more than what is kept of one.
 
 An image is such a content with placeholders, of a cluster that is fresh; a snapshot is one without.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable
 
@@ -35,6 +40,12 @@ FOLDER, FILE, LARGE, LINK = "folder", "file", "large", "link"
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+
+#: Threads that make files.
+_MAKERS = 2
+
+#: A large file while it is copied, below the tree.
+_COPYING = "copying"
 
 
 @attrs.frozen
@@ -82,7 +93,7 @@ class Content:
         tree.mkdir(mode=_FOLDER_MODE)
         entries: dict[str, Entry] = {}
         for path in _walk(source, tops, leave_out):
-            entry = _take(source / path, path, tree, words)
+            entry = _take(f"{source}/{path}", path, tree, words)
             if entry is not None:
                 entries[path] = entry
         content = cls(folder, entries)
@@ -109,15 +120,16 @@ class Content:
     def check(self) -> None:
         """Read all of it; raise `ImageDamaged` unless the tree holds just what was captured."""
         tree = self.folder / TREE
-        found = {str(path.relative_to(tree)) for path in tree.rglob("*")}
-        wanted = {path for path, entry in self.entries.items() if entry.kind != LINK}
-        if found != wanted:
-            odd = sorted(found ^ wanted)
-            raise _damaged(self.folder, f"{odd[0]} {'is too many' if odd[0] in found else 'is missing'}")
-        for entry in self.entries.values():
+        found = {path.name for path in tree.iterdir()} if tree.is_dir() else set()
+        wanted = {entry.digest: entry for entry in self.entries.values() if entry.kind in (FILE, LARGE)}
+        for digest in sorted(found ^ wanted.keys()):
+            if digest in found:
+                raise _damaged(self.folder, f"{TREE}/{digest} is too many")
+            raise _damaged(self.folder, f"{wanted[digest].path} is missing")
+        for entry in wanted.values():
             if entry.kind == FILE:
                 self._read(entry)
-            elif entry.kind == LARGE:
+            else:
                 self._check_large(entry)
 
     @property
@@ -141,8 +153,18 @@ class Content:
 
     def put(self, target: Path, words: Words) -> None:
         """Make all of it below `target`, where nothing of it stands. Raises `ImageDamaged`, `OSError`."""
-        for entry in self.entries.values():
-            self._make(entry, target, words)
+        by_top: dict[str, list[Entry]] = {}
+        for path, entry in self.entries.items():
+            by_top.setdefault(path.partition("/")[0], []).append(entry)
+        data = _Data(self, words)
+
+        def make_all(entries: Sequence[Entry]) -> None:
+            for entry in entries:
+                self._make(entry, target, data)
+
+        # The kernel makes files of several folders at a time.
+        with ThreadPoolExecutor(min(_MAKERS, max(1, len(by_top)))) as threads:
+            list(threads.map(make_all, by_top.values()))
         self._set_folder_modes(target)
 
     def restore(
@@ -159,6 +181,7 @@ class Content:
         `leave` says of a path that it is not looked at. `is_known` says that an existing file is as it should
         be, which spares reading it. Raises `ImageDamaged`, `OSError`.
         """
+        data = _Data(self, words)
         changed: list[str] = []
         extra: list[str] = []
         seen: set[str] = set()
@@ -168,7 +191,7 @@ class Content:
                 extra.append(path)
                 continue
             seen.add(path)
-            if not (entry.kind != FOLDER and is_known(path)) and not self._is_so(entry, target, words):
+            if not (entry.kind != FOLDER and is_known(path)) and not self._is_so(entry, target, data):
                 extra.append(path)
         # Children before parents.
         for path in reversed(extra):
@@ -177,16 +200,16 @@ class Content:
             changed.append(path)
         for path, entry in self.entries.items():
             if path not in seen and not leave(path):
-                self._make(entry, target, words)
+                self._make(entry, target, data)
                 changed.append(path)
         self._set_folder_modes(target)
         return sorted(set(changed))
 
-    def _is_so(self, entry: Entry, target: Path, words: Words) -> bool:
+    def _is_so(self, entry: Entry, target: Path, data: _Data) -> bool:
         path = target / entry.path
         found = path.lstat()
         if entry.kind == LINK:
-            wanted = os.fsdecode(words.from_neutral(os.fsencode(entry.target)))
+            wanted = data.target_of(entry)
             return stat.S_ISLNK(found.st_mode) and os.readlink(path) == wanted  # noqa: PTH115 - the text counts
         if entry.kind == FOLDER:
             return stat.S_ISDIR(found.st_mode)
@@ -194,19 +217,21 @@ class Content:
             return False
         if entry.kind == LARGE:
             return found.st_size == entry.size and digest_of_pieces(path) == entry.digest
-        return path.read_bytes() == self._data(entry, words)
+        return path.read_bytes() == data.of(entry)
 
-    def _make(self, entry: Entry, target: Path, words: Words) -> None:
-        path = target / entry.path
+    def _make(self, entry: Entry, target: Path, data: _Data) -> None:
+        # Done ten thousand times for a hundred nodes, so there is no `Path`.
+        path = f"{target}/{entry.path}"
         if entry.kind == FOLDER:
             # Its own mode may not let us in: that comes last.
-            path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, _FOLDER_MODE)  # noqa: PTH102
         elif entry.kind == LINK:
-            path.symlink_to(os.fsdecode(words.from_neutral(os.fsencode(entry.target))))
+            os.symlink(data.target_of(entry), path)  # noqa: PTH211
         elif entry.kind == FILE:
-            write_new(path, self._data(entry, words), entry.mode)
+            write_new(path, data.of(entry), entry.mode)
         else:
-            self._copy_large(entry, path)
+            self._copy_large(entry, Path(path))
 
     def _copy_large(self, entry: Entry, path: Path) -> None:
         source = self._source(entry)
@@ -218,12 +243,9 @@ class Content:
     def _set_folder_modes(self, target: Path) -> None:
         for entry in reversed(list(self.entries.values())):
             if entry.kind == FOLDER:
-                path = target / entry.path
-                if stat.S_IMODE(path.stat().st_mode) != entry.mode:
-                    path.chmod(entry.mode)
-
-    def _data(self, entry: Entry, words: Words) -> bytes:
-        return words.from_neutral(self._read(entry)) if entry.data is None else entry.data
+                path = f"{target}/{entry.path}"
+                if stat.S_IMODE(os.stat(path).st_mode) != entry.mode:  # noqa: PTH116 - as in `_make`
+                    os.chmod(path, entry.mode)  # noqa: PTH101
 
     def _read(self, entry: Entry) -> bytes:
         try:
@@ -243,7 +265,29 @@ class Content:
             raise _damaged(self.folder, f"{entry.path} has other contents")
 
     def _source(self, entry: Entry) -> Path:
-        return self.folder / TREE / entry.path
+        return self.folder / TREE / entry.digest
+
+
+@attrs.define
+class _Data:
+    """What small files of a content are to hold in one cluster; each contents are read once."""
+
+    _content: Content
+    _words: Words
+    _read: dict[str, bytes] = attrs.field(factory=dict, repr=False)
+
+    def of(self, entry: Entry) -> bytes:
+        """Return a file's contents. Raises `ImageDamaged`."""
+        if entry.data is not None:
+            return entry.data
+        data = self._read.get(entry.digest)
+        if data is None:
+            data = self._read[entry.digest] = self._words.from_neutral(self._content.data(entry.path))
+        return data
+
+    def target_of(self, entry: Entry) -> str:
+        """Return where a link points."""
+        return os.fsdecode(self._words.from_neutral(os.fsencode(entry.target)))
 
 
 _STORED = ("path", "kind", "mode", "size", "digest", "target")
@@ -264,37 +308,40 @@ def _damaged(folder: Path, what: str) -> ImageDamaged:
 
 def _walk(source: Path, tops: Sequence[str], leave_out: Callable[[str], bool]) -> Iterator[str]:
     """Give all paths, parents before children; a folder that is closed to us is opened."""
+    # As in `Content._make`, there is no `Path`.
     waiting = [top for top in reversed(tops) if os.path.lexists(source / top)]
     while waiting:
         path = waiting.pop()
         if leave_out(path):
             continue
         yield path
-        full = source / path
-        if full.is_symlink() or not full.is_dir():
+        full = f"{source}/{path}"
+        try:
+            if not stat.S_ISDIR(os.lstat(full).st_mode):
+                continue
+        except FileNotFoundError:
             continue
         try:
-            names = os.listdir(full)  # noqa: PTH208 - names are wanted
-        except PermissionError:
-            full.chmod(_FOLDER_MODE)
             names = os.listdir(full)  # noqa: PTH208
-        waiting.extend(f"{path}/{name}" for name in sorted(names, reverse=True))
+        except PermissionError:
+            os.chmod(full, _FOLDER_MODE)  # noqa: PTH101
+            names = os.listdir(full)  # noqa: PTH208
+        waiting.extend([f"{path}/{name}" for name in sorted(names, reverse=True)])
 
 
-def _take(path: Path, name: str, tree: Path, words: Words) -> Entry | None:
+def _take(path: str, name: str, tree: Path, words: Words) -> Entry | None:
     """Copy one path into the tree and describe it; None for what is no file, folder or link, or just went."""
     try:
-        found = path.lstat()
+        found = os.lstat(path)
         mode = stat.S_IMODE(found.st_mode)
         if stat.S_ISLNK(found.st_mode):
             target = os.fsdecode(words.to_neutral(os.fsencode(os.readlink(path))))  # noqa: PTH115 - the text counts
             return Entry(name, LINK, target=target)
         if stat.S_ISDIR(found.st_mode):
-            (tree / name).mkdir(mode=_FOLDER_MODE, parents=True)
             return Entry(name, FOLDER, mode)
         if not stat.S_ISREG(found.st_mode):
             return None
-        return _take_file(path, found, name, tree, words)
+        return _take_file(Path(path), found, name, tree, words)
     except FileNotFoundError:
         # A temporary file of somebody's.
         return None
@@ -307,14 +354,17 @@ def _take_file(path: Path, found: os.stat_result, name: str, tree: Path, words: 
         path.chmod(mode | stat.S_IRUSR)
     try:
         if found.st_size > PIECE:
-            digest = copy_pieces(path, tree / name, _FILE_MODE)
+            digest = copy_pieces(path, tree / _COPYING, _FILE_MODE)
+            (tree / _COPYING).replace(tree / digest)
             return Entry(name, LARGE, mode, found.st_size, digest)
         data = words.to_neutral(path.read_bytes())
     finally:
         if not readable:
             path.chmod(mode)
-    write_new(tree / name, data, _FILE_MODE)
-    return Entry(name, FILE, mode, len(data), digest_of(data))
+    digest = digest_of(data)
+    if not os.path.lexists(tree / digest):
+        write_new(tree / digest, data, _FILE_MODE)
+    return Entry(name, FILE, mode, len(data), digest)
 
 
 def _remove(path: Path) -> None:

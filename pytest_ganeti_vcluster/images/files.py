@@ -59,7 +59,7 @@ def copy_pieces(source: Path, target: Path, mode: int) -> str:
     return digest.hexdigest()
 
 
-def write_new(path: Path, data: bytes, mode: int) -> None:
+def write_new(path: str | Path, data: bytes, mode: int) -> None:
     """Write a small file where there is none, with this mode from its first moment."""
     with new_file(path, mode) as descriptor:
         rest = memoryview(data)
@@ -68,7 +68,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def new_file(path: Path, mode: int) -> Iterator[int]:
+def new_file(path: str | Path, mode: int) -> Iterator[int]:
     """Open a file for writing where there is none; its mode is exact, whatever the umask."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o777)
     try:

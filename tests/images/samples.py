@@ -38,6 +38,11 @@ def capture(source: Path, folder: Path) -> None:
     Content.capture(source, folder, TOPS, words("/tmp/first"))
 
 
+def stored(folder: Path, path: str) -> Path:
+    """Return the file of a content that holds what is to be at a path."""
+    return folder / "tree" / Content.load(folder).entries[path].digest
+
+
 def damage(folder: Path) -> str:
     """Say what is wrong with a content; empty where it is whole."""
     try:

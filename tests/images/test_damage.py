@@ -12,10 +12,11 @@ import pytest
 
 from pytest_ganeti_vcluster.errors import ImageDamaged
 from pytest_ganeti_vcluster.images.content import Content
+from pytest_ganeti_vcluster.images.files import digest_of
 from pytest_ganeti_vcluster.images.store import ImageStore
 
 from .conftest import Maker
-from .samples import FILES, KEY, TOPS, damage, remains, words
+from .samples import FILES, KEY, damage, remains, stored, words
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -81,8 +82,8 @@ def test_every_missing_file_is_noticed(content: Path, tmp_path: Path) -> None:
 
 
 def test_an_additional_file_is_noticed_and_never_put(content: Path, tmp_path: Path) -> None:
-    for number, top in enumerate(TOPS):
-        extra = content / "tree" / top / "extra"
+    for number, name in enumerate(("extra", "0" * 64)):
+        extra = content / "tree" / name
         extra.write_text("by somebody", encoding="utf-8")
         assert damage(content)
         assert puts(content, tmp_path / f"target{number}")
@@ -90,8 +91,29 @@ def test_an_additional_file_is_noticed_and_never_put(content: Path, tmp_path: Pa
     assert not damage(content)
 
 
+def test_what_files_have_in_common_is_kept_once(tmp_path: Path) -> None:
+    for node in ("node1.vc", "node2.vc"):
+        (tmp_path / "source" / node).mkdir(parents=True)
+        (tmp_path / "source" / node / "same").write_bytes(b"of /tmp/first\n")
+        (tmp_path / "source" / node / "own").write_text(node, encoding="utf-8")
+        with (tmp_path / "source" / node / "disk").open("wb") as disk:
+            disk.truncate(5_000_000)
+    content = Content.capture(
+        tmp_path / "source", tmp_path / "content", ["node1.vc", "node2.vc"], words("/tmp/first")
+    )
+    assert len(list((tmp_path / "content/tree").iterdir())) == 4
+    content.check()
+    (tmp_path / "target").mkdir()
+    content.put(tmp_path / "target", words("/tmp/second"))
+    for node in ("node1.vc", "node2.vc"):
+        assert (tmp_path / "target" / node / "same").read_bytes() == b"of /tmp/second\n"
+        assert (tmp_path / "target" / node / "own").read_text(encoding="utf-8") == node
+        assert (tmp_path / "target" / node / "disk").stat().st_size == 5_000_000
+        assert (tmp_path / "target" / node / "same").stat().st_nlink == 1
+
+
 def test_files_that_are_exchanged_are_noticed(content: Path, tmp_path: Path) -> None:
-    one, other = (content / "tree" / path for path in list(FILES)[:2])
+    one, other = (stored(content, path) for path in list(FILES)[:2])
     one.rename(tmp_path / "away")
     other.rename(one)
     (tmp_path / "away").rename(other)
@@ -100,7 +122,7 @@ def test_files_that_are_exchanged_are_noticed(content: Path, tmp_path: Path) -> 
 
 
 def flip(content: Path) -> None:
-    path = content / "tree/node1.vc/var/lib/ganeti/config.data"
+    path = stored(content, "node1.vc/var/lib/ganeti/config.data")
     data = path.read_bytes()
     path.write_bytes(data[:5] + b"?" + data[6:])
 
@@ -110,7 +132,7 @@ def empty_manifest(content: Path) -> None:
 
 
 def remove_file(content: Path) -> None:
-    (content / "tree/node2.vc/empty").unlink()
+    stored(content, "node2.vc/empty").unlink()
 
 
 def remove_tree(content: Path) -> None:
@@ -201,7 +223,11 @@ def test_an_image_removed_while_it_is_read_is_obtained_again(
 ) -> None:
     removals = [1]
 
+    def empty(folder: Path) -> Path:
+        return folder / "tree" / digest_of(b"")
+
     def read(folder: Path) -> bytes:
+        assert empty(folder).exists()
         if removals:
             removals.pop()
             program = "import sys; from pytest_ganeti_vcluster.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -215,7 +241,7 @@ def test_an_image_removed_while_it_is_read_is_obtained_again(
             ]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             subprocess.run([sys.executable, "-c", program, *arguments], env=environment, check=True)
-        return (folder / "tree/node2.vc/empty").read_bytes()
+        return empty(folder).read_bytes()
 
     assert store.use(KEY, make, read) == b""
     assert make.made == 2
