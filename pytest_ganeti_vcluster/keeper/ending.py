@@ -15,8 +15,17 @@ from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity, Stat, read_s
 #: Seconds that processes have between SIGTERM and SIGKILL.
 GRACE = 1.0
 
+#: Seconds in which all of a cluster has to be ended, and in addition for each process: hundreds share few processors.
+#: With the removal of the folder it has to stay below 5 for a few nodes.
+_BOUND, _BOUND_EACH = 4.0, 0.02
+
 #: Seconds between two looks at who is left.
 PAUSE = 0.02
+
+
+def bound_of(processes: int) -> float:
+    """Return the seconds in which so many processes have to be ended."""
+    return _BOUND + _BOUND_EACH * processes
 
 
 @attrs.define

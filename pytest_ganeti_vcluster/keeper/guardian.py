@@ -12,16 +12,13 @@ import signal
 import time
 from pathlib import Path
 
-from pytest_ganeti_vcluster.keeper.ending import PAUSE, Ending
+from pytest_ganeti_vcluster.keeper.ending import PAUSE, Ending, bound_of
 from pytest_ganeti_vcluster.keeper.folder import remove_root
 from pytest_ganeti_vcluster.keeper.processes import descendants
 from pytest_ganeti_vcluster.keeper.record import KEEPER_SOCKET, KeeperRecord
 
 #: Exit status of a keeper that could not begin, or that found processes that cannot be ended.
 GAVE_UP = 3
-
-#: Seconds in which everything has to be ended once the keeper is dead.
-END_BOUND = 4.0
 
 
 def guard_keeper(keeper: int, root: Path) -> int:
@@ -37,7 +34,8 @@ def guard_keeper(keeper: int, root: Path) -> int:
         return os.WEXITSTATUS(status)
     (root / KEEPER_SOCKET).unlink(missing_ok=True)
     ending = Ending(find=lambda: descendants(os.getpid()), groups=True)
-    while not ending.step() and time.monotonic() - ending.started < END_BOUND:
+    bound = bound_of(len(descendants(os.getpid())))
+    while not ending.step() and time.monotonic() - ending.started < bound:
         time.sleep(PAUSE)
         _reap()
     if not ending.done:

@@ -13,7 +13,7 @@ import attrs
 
 from pytest_ganeti_vcluster.keeper.children import StartedChild, start_child
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
-from pytest_ganeti_vcluster.keeper.processes import ProcessInfo, descendants
+from pytest_ganeti_vcluster.keeper.processes import ProcessInfo, descendants, is_below
 from pytest_ganeti_vcluster.keeper.protocol import Channel
 from pytest_ganeti_vcluster.keeper.record import TOKEN_VARIABLE
 
@@ -136,7 +136,7 @@ class Requests:
 
     def _signal(self, message: dict[str, Any]) -> dict[str, Any]:
         identity = ProcessIdentity.from_json(message["identity"])
-        if identity not in {stat.identity for stat in descendants(os.getpid())}:
+        if not self._is_ours(identity):
             if identity.is_alive():
                 raise Refused(f"process {identity.pid} does not belong to this cluster", errno.EPERM)
             return {"ok": True, "sent": False}
@@ -144,6 +144,13 @@ class Requests:
             return {"ok": True, "sent": identity.signal(int(message["signal"]))}
         except OSError as error:
             raise Refused(f"cannot signal process {identity.pid}: {error}", error.errno or 0) from None
+
+    @staticmethod
+    def _is_ours(identity: ProcessIdentity) -> bool:
+        # A look at its parents is quick; where one of them ended meanwhile, it is looked for among all.
+        if identity.exists() and is_below(os.getpid(), identity.pid):
+            return True
+        return identity in {stat.identity for stat in descendants(os.getpid())}
 
     def _set(self, message: dict[str, Any]) -> dict[str, Any]:
         """Change what `keeper.json` says of us, there and in fact."""

@@ -16,16 +16,13 @@ from typing import Any
 import attrs
 
 from pytest_ganeti_vcluster.keeper.children import StartedChild
-from pytest_ganeti_vcluster.keeper.ending import PAUSE, Ending
+from pytest_ganeti_vcluster.keeper.ending import PAUSE, Ending, bound_of
 from pytest_ganeti_vcluster.keeper.folder import remove_root
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.processes import descendants, is_below
 from pytest_ganeti_vcluster.keeper.protocol import Channel, ProtocolError
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord
 from pytest_ganeti_vcluster.keeper.requests import Refused, Requests
-
-#: Seconds in which everything has to be ended; with the removal of the folder it has to stay below 5.
-END_BOUND = 4.0
 
 
 @attrs.define(eq=False)
@@ -225,7 +222,8 @@ class Server:
                 channel.flush()
             channel.close()
         ending = Ending(find=lambda: descendants(os.getpid()), groups=True)
-        deadline = ending.started + END_BOUND
+        bound = bound_of(len(descendants(os.getpid())))
+        deadline = ending.started + bound
         wakeup = self._wakeup[0]
         with selectors.DefaultSelector() as selector:
             selector.register(wakeup, selectors.EVENT_READ)
@@ -236,7 +234,7 @@ class Server:
                 self.reap()
         if not ending.done:
             names = ", ".join(f"{stat.name} ({stat.pid}, state {stat.state})" for stat in ending.left)
-            log(f"could not end within {END_BOUND} s: {names}; the root is left to whoever reaps")
+            log(f"could not end within {bound:.1f} s: {names}; the root is left to whoever reaps")
             return False
         if self.record.keep_root:
             self.record.as_ended().write(self.root)
