@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from pytest_ganeti_vcluster.cluster.spec import default_daemons
 from pytest_ganeti_vcluster.engines.choice import probe_loopback
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks, runs_of_blocks
 from pytest_ganeti_vcluster.engines.loopback.probe import (
@@ -30,6 +31,7 @@ from pytest_ganeti_vcluster.ganeti.installation import (
     all_installations,
     find_installation,
 )
+from pytest_ganeti_vcluster.ganeti.limits import Machine, check_limits, limits_of
 from pytest_ganeti_vcluster.ganeti.tools import PACKAGES, find_nss_wrapper, find_openssh_part, find_program
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord, World
 from pytest_ganeti_vcluster.settings import Settings, cache_folder
@@ -215,7 +217,7 @@ def check_root(settings: Settings) -> Iterator[Finding]:
         ("path length", lambda: preflight.check_path_length(settings.root, _NODE_NAME)),
         ("root folder", lambda: preflight.check_folder(settings.root)),
         ("room", lambda: preflight.check_room(settings.root, settings.nodes)),
-        ("limits", lambda: preflight.check_limits(settings.nodes)),
+        ("limits", lambda: check_limits(settings.nodes, default_daemons(settings.nodes), settings.subnet)),
     )
     for subject, step in steps:
         try:
@@ -231,7 +233,11 @@ def _well(subject: str, settings: Settings) -> str:
         free = shutil.disk_usage(preflight.existing_folder(settings.root)).free
         return f"{free / 1e9:.1f} GB for clusters in {settings.root}"
     if subject == "limits":
-        return f"open files and processes will do for {settings.nodes} nodes"
+        first, second = limits_of(Machine.look(settings.subnet))[:2]
+        return (
+            f"a cluster of up to {first.most_nodes} nodes would fit here now: {first.name} ({first.have} left) set the"
+            f" first limit, {second.name} the next ({second.most_nodes} nodes)"
+        )
     return f"{settings.root} will do"
 
 

@@ -24,6 +24,11 @@ MOST_REAL_JOINS = 8
 #: Every node needs an address of the lease, and Ganeti's own protocols end long before this.
 MOST_NODES = 1000
 
+#: The largest cluster that runs confd by default. Each confd takes an inotify instance, of which a user commonly has
+#: 128 (src/Ganeti/ConfigReader.hs), and as much CPU time to start as noded; nothing that nodes do for the master asks
+#: it.
+MOST_WITH_CONFD = 50
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -114,6 +119,11 @@ class NodeSpec:
         return cls(**value)
 
 
+def default_daemons(nodes: int) -> tuple[str, ...]:
+    """Name the optional daemons that run on the nodes of a cluster of so many if nobody says which."""
+    return ("confd",) if nodes <= MOST_WITH_CONFD else ()
+
+
 def _nodes(value: object) -> tuple[NodeSpec, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= MOST_NODES:
@@ -153,7 +163,7 @@ class ClusterSpec:
 
     `nodes`           a number, or a sequence of `NodeSpec`; the first is the master
     `disk_templates`  of "diskless", "file", "sharedfile"
-    `daemons`         optional ones to run on every node: "confd", "mond"
+    `daemons`         optional ones to run on every node: "confd", "mond"; of large clusters none by default, else confd
     `engine`          "loopback" or "namespaces"; None: chosen
     `needs`           capabilities that the engine must have, such as "partition"
     `ganeti`          version or prefix of one ("3.1"), folder of one, or "system"; None: as the options say
@@ -165,7 +175,10 @@ class ClusterSpec:
 
     nodes: tuple[NodeSpec, ...] = attrs.field(default=3, converter=_nodes)
     disk_templates: tuple[str, ...] = attrs.field(default=("diskless", "file"), converter=_to_disk_templates)
-    daemons: tuple[str, ...] = attrs.field(default=("confd",), converter=_to_daemons)
+    daemons: tuple[str, ...] = attrs.field(
+        default=attrs.Factory(lambda spec: default_daemons(len(spec.nodes)), takes_self=True),
+        converter=_to_daemons,
+    )
     engine: str | None = None
     needs: frozenset[str] = attrs.field(default=frozenset(), converter=_to_needs)
     ganeti: str | None = None

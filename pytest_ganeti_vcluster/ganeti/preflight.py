@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
 from pathlib import Path
 
@@ -20,11 +19,6 @@ _CLUSTER_FOLDER = 8
 _CLUSTER_BYTES = 16_000_000
 _NODE_BYTES = 4_000_000
 _NODE_FILES = 400
-
-#: Descriptors that the busiest daemons need: a connection per node, in luxid and the daemon of the master.
-MIN_DESCRIPTORS = 1024
-#: Processes and threads of a node: daemons, and what jobs and commands start.
-_NODE_PROCESSES = 16
 
 _OTHER_ROOT = "choose another root folder (--vcluster-root, VCLUSTER_ROOT)"
 
@@ -99,22 +93,6 @@ def check_room(root: Path, nodes: int) -> None:
             f"{folder} has room for {room.f_favail} files left; a cluster of {nodes} nodes needs"
             f" {nodes * _NODE_FILES}",
             cure=f"remove files there, or {_OTHER_ROOT}",
-        )
-
-
-def check_limits(nodes: int) -> None:
-    """Raise `MachineError` where the limits of this user would stop a cluster of so many nodes."""
-    _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors != resource.RLIM_INFINITY and descriptors < MIN_DESCRIPTORS:
-        raise MachineError(
-            f"a process may have {descriptors} open files only; daemons need {MIN_DESCRIPTORS}",
-            cure="raise the hard limit (`ulimit -Hn`; /etc/security/limits.conf, docker --ulimit nofile=...)",
-        )
-    processes, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-    if processes != resource.RLIM_INFINITY and processes < nodes * _NODE_PROCESSES:
-        raise MachineError(
-            f"this user may have {processes} processes only; {nodes} nodes need {nodes * _NODE_PROCESSES}",
-            cure="raise the limit (`ulimit -u`; /etc/security/limits.conf, docker --pids-limit)",
         )
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 from pathlib import Path
 
@@ -87,11 +86,3 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
             preflight.check_folder(tmp_path / "root")
     finally:
         tmp_path.chmod(0o700)
-
-
-def test_too_few_processes() -> None:
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    if soft == resource.RLIM_INFINITY:
-        pytest.skip("this user's processes are not limited")
-    with pytest.raises(MachineError, match=f"this user may have {soft} processes only"):
-        preflight.check_limits(soft)

@@ -18,6 +18,7 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
+from pytest_ganeti_vcluster.engines.loopback.plan import SPARE_NODES
 from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
 from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, RootTaken, VClusterError
 from pytest_ganeti_vcluster.ganeti import preflight
@@ -25,6 +26,7 @@ from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Timeline
 from pytest_ganeti_vcluster.ganeti.farm import Farm, build_farm
 from pytest_ganeti_vcluster.ganeti.fork_server import ForkServer, start_fork_server
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
+from pytest_ganeti_vcluster.ganeti.limits import check_limits
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.folder import remove_root
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord, as_disk_full, create_root
@@ -35,9 +37,6 @@ Tell = Callable[[str], None]
 
 #: With less than this left, writes fail.
 _FULL_BYTES = 128_000
-
-#: Nodes that come later have addresses, which are in the RAPI certificate from the start: they may become master.
-_SPARE_NODES = 16
 
 
 @attrs.frozen(kw_only=True)
@@ -63,11 +62,6 @@ class Foundation:
         """The cluster's folder."""
         return self.keeper.root
 
-    def wait_fork_server(self) -> None:
-        """Wait until the fork server takes programs, which is before it has loaded Ganeti; see there."""
-        if self.fork_server is not None:
-            self.fork_server.wait_reachable(self.deadline)
-
     def tell_problems(self, tell: Tell) -> None:
         """Tell of what does not work and is not needed."""
         if self.fork_server is not None and self.fork_server.problem:
@@ -82,7 +76,7 @@ class Foundation:
     def rapi_identities(self) -> list[str]:
         """Names and addresses at which RAPI may be reached."""
         names = [f"{node.name}.{DOMAIN}" for node in self.spec.nodes]
-        count = len(names) + _SPARE_NODES
+        count = len(names) + SPARE_NODES
         addresses = [str(self.lease.node_ip(index)) for index in range(1, count + 1)]
         others = [*self.lease.spare_ips, *addresses]
         return [self.site.cluster_ip, self.site.cluster_name, "localhost", *others, *names]
@@ -94,6 +88,7 @@ def check_request(spec: ClusterSpec, settings: Settings) -> GanetiInstallation:
     installation = find_installation(settings, spec.ganeti)
     longest = max(len(f"{node.name}.{DOMAIN}") for node in spec.nodes)
     preflight.check_boot(settings.root, node_name_length=longest, nodes=len(spec.nodes))
+    check_limits(len(spec.nodes), spec.daemons, settings.subnet, secondary_ips=spec.secondary_ips)
     return installation
 
 
@@ -128,7 +123,7 @@ def laid(
         if settings.keep == "always":
             keeper.keep_root(True)
         with timeline.stage("lease of addresses"):
-            blocks = blocks_for(len(spec.nodes) + _SPARE_NODES, secondary_ips=spec.secondary_ips)
+            blocks = blocks_for(len(spec.nodes) + SPARE_NODES, secondary_ips=spec.secondary_ips)
             lease = Lease.acquire(
                 keeper,
                 settings.subnet,

@@ -17,6 +17,9 @@ from pytest_ganeti_vcluster.errors import SpecError
 NODES_PER_BLOCK = 112
 INSTANCES_PER_BLOCK = 128
 
+#: Nodes that come later have addresses, which are in the RAPI certificate from the start: they may become master.
+SPARE_NODES = 16
+
 #: Prefix length of a block.
 BLOCK = 24
 
