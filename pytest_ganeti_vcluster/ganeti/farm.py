@@ -156,6 +156,11 @@ class Farm:
         return self.folder / "fork-server"
 
     @property
+    def start_many(self) -> Path:
+        """Program that has many programs of Ganeti forked; see `inside.forking.many`."""
+        return self.folder / "start-many"
+
+    @property
     def fork_socket(self) -> Path:
         """Where the fork server listens."""
         return self.folder / "fork.sock"
@@ -285,6 +290,7 @@ def _write_python_stubs(farm: Farm) -> None:
     stubs.write_user_site(farm.folder / "userbase", job, installation.share)
     stubs.write_main(farm.check, "check")
     stubs.write_main(farm.fork_server, "forking.server")
+    stubs.write_main(farm.start_many, "forking.many", bare=True)
 
 
 def _link_binaries(farm: Farm) -> None:

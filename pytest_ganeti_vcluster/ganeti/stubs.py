@@ -43,7 +43,7 @@ enter({program!r}, {python!r}, {plain!r})
 """
 
 _MAIN = """\
-#!{python}
+#!{python}{options}
 import sys
 sys.path.insert(0, {site!r})
 from vcluster_inside.{module} import main
@@ -71,9 +71,13 @@ class Stubs:
             ),
         )
 
-    def write_main(self, path: Path, module: str) -> None:
-        """Write a stub that runs `main()` of a module of `vcluster_inside`."""
-        put(path, _MAIN.format(python=self.python, site=str(self.site), module=module))
+    def write_main(self, path: Path, module: str, *, bare: bool = False) -> None:
+        """Write a stub that runs `main()` of a module of `vcluster_inside`.
+
+        `bare`: in a Python that has nothing but its standard library, and heeds no variables.
+        """
+        options = " -IS" if bare else ""
+        put(path, _MAIN.format(python=self.python, options=options, site=str(self.site), module=module))
 
     def write_user_site(self, userbase: Path, job: Path, share: Path) -> None:
         """Write what any Python loads at its start that has `userbase` as PYTHONUSERBASE; `job` is a job's stub."""

@@ -9,5 +9,6 @@ Who is who, for one program:
 
 The client hands over what a program inherits (arguments, environment, descriptors, ...), passes on every signal that
 it is sent, and ends as the program ended. Whenever it cannot be served it runs the program itself, as it would
-without a fork server. When it is killed, so is the program; when the guard is killed, so are both.
+without a fork server. When it is killed, so is the program; when the guard is killed, so are both. One client may ask
+for many programs (`many`).
 """

@@ -73,7 +73,7 @@ def run_forked(
             "name": name,
             "environment": list(environment.items()),
         }
-        _send(connection, {**request, **_inheritance(before)}, descriptors)
+        _send_with_folder(connection, {**request, **inheritance(before)}, descriptors)
         answer = connection.recv(wire.ANSWER)
         taken = answer[:1] == wire.READY
         if taken:
@@ -135,7 +135,7 @@ def _bytes(text: str) -> bytes:
     return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
-def _inheritance(blocked: set[int]) -> dict[str, object]:
+def inheritance(blocked: set[int]) -> dict[str, object]:
     """What a program that we would start inherits of us, beside descriptors and environment."""
     umask = posix.umask(0o077)
     posix.umask(umask)
@@ -154,15 +154,20 @@ def _inheritance(blocked: set[int]) -> dict[str, object]:
     }
 
 
-def _send(connection: _socket.socket, request: dict[str, object], descriptors: list[int]) -> None:
-    data = wire.pack_request({**request, "descriptors": descriptors})
+def _send_with_folder(connection: _socket.socket, request: dict[str, object], descriptors: list[int]) -> None:
     folder = posix.open(".", posix.O_PATH | posix.O_CLOEXEC)
     try:
-        rights = wire.pack_numbers(*descriptors, folder)
-        sent = connection.sendmsg([data[:_HEADER]], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
-        connection.sendall(data[sent:])
+        send(connection, {**request, "descriptors": descriptors}, [*descriptors, folder])
     finally:
         posix.close(folder)
+
+
+def send(connection: _socket.socket, request: dict[str, object], descriptors: list[int]) -> None:
+    """Send a request, with the descriptors that the program is to have, and last its working directory's."""
+    data = wire.pack_request(request)
+    rights = wire.pack_numbers(*descriptors)
+    sent = connection.sendmsg([data[:_HEADER]], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    connection.sendall(data[sent:])
 
 
 def surroundings() -> list[tuple[int, int]]:
@@ -185,7 +190,7 @@ def _wait(connection: _socket.socket, guard: int) -> int:
             data = connection.recv(wire.STATUS)
             if len(data) != wire.STATUS:
                 return -1
-            _outlive(guard)
+            outlive(guard)
             return int(wire.unpack_numbers(data)[0])
         except BlockingIOError:
             pass
@@ -200,7 +205,7 @@ def _wait(connection: _socket.socket, guard: int) -> int:
             continue
 
 
-def _outlive(guard: int) -> None:
+def outlive(guard: int) -> None:
     """Wait until the guard is gone: who looks at the processes when we have ended is to find nothing of ours."""
     deadline = time.monotonic() + _PARTING
     try:
