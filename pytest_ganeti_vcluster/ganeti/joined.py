@@ -60,15 +60,35 @@ class Joining:
     candidate: bool = True
 
 
-def make_identity(name: str, cluster_certificate: bytes) -> Identity:
-    """Make up an identity; `cluster_certificate` is server.pem (key and certificate), with which client.pem is signed.
+@attrs.frozen
+class NodeKeys:
+    """The two RSA keys of a node: that of its root user for ssh, and that of its client.pem."""
 
-    It takes a tenth of a second of CPU time, for two RSA keys, during which other threads go on.
+    ssh: rsa.RSAPrivateKey = attrs.field(repr=False)
+    client: rsa.RSAPrivateKey = attrs.field(repr=False)
+
+    @classmethod
+    def make(cls) -> NodeKeys:
+        """Make both. It takes a tenth of a second of CPU time, during which other threads go on."""
+        return cls(*(rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS) for _ in range(2)))
+
+
+def load_authority(cluster_certificate: bytes) -> rsa.RSAPrivateKey:
+    """Load what client.pem is signed with, from server.pem (key and certificate). Raises `ValueError`, `TypeError`.
+
+    That checks the key, which takes as long as to make one.
     """
-    ssh = rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS)
+    authority = serialization.load_pem_private_key(cluster_certificate, password=None)
+    if not isinstance(authority, rsa.RSAPrivateKey):
+        raise TypeError(f"an RSA key is expected, not {type(authority).__name__}")
+    return authority
+
+
+def make_identity(name: str, authority: rsa.RSAPrivateKey, keys: NodeKeys) -> Identity:
+    """Make the identity of a node that has these keys; see `load_authority`."""
+    ssh, key = keys.ssh, keys.client
     public = ssh.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    key = rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS)
-    certificate = _certify(name, key, cluster_certificate)
+    certificate = _certify(name, key, authority)
     return Identity(
         name=name,
         uuid=str(uuid.uuid4()),
@@ -84,10 +104,7 @@ def _private(key: rsa.RSAPrivateKey, form: serialization.PrivateFormat) -> bytes
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
-def _certify(name: str, key: rsa.RSAPrivateKey, cluster_certificate: bytes) -> x509.Certificate:
-    authority = serialization.load_pem_private_key(cluster_certificate, password=None)
-    if not isinstance(authority, rsa.RSAPrivateKey):
-        raise TypeError(f"an RSA key is expected, not {type(authority).__name__}")
+def _certify(name: str, key: rsa.RSAPrivateKey, authority: rsa.RSAPrivateKey) -> x509.Certificate:
     now = dt.datetime.now(dt.timezone.utc)
     return (
         x509.CertificateBuilder()

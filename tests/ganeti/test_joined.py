@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from pytest_ganeti_vcluster.ganeti import joined
-from pytest_ganeti_vcluster.ganeti.joined import Identity, Joining
+from pytest_ganeti_vcluster.ganeti.joined import Identity, Joining, NodeKeys
 
 _NOW = 1000.5
 
@@ -124,7 +124,7 @@ def test_an_identity_is_signed_by_the_cluster() -> None:
     cluster_certificate = authority.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    identity = joined.make_identity("node7.vc", cluster_certificate)
+    identity = joined.make_identity("node7.vc", joined.load_authority(cluster_certificate), NodeKeys.make())
     certificate = x509.load_pem_x509_certificate(identity.certificate)
     key = serialization.load_pem_private_key(identity.certificate, password=None)
     assert certificate.subject.rfc4514_string() == "CN=node7.vc"
@@ -142,7 +142,7 @@ def test_an_identity_is_signed_by_the_cluster() -> None:
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     assert identity.ssh_public == f"{public.decode()} root@node7.vc\n"
-    other = joined.make_identity("node7.vc", cluster_certificate)
+    other = joined.make_identity("node7.vc", joined.load_authority(cluster_certificate), NodeKeys.make())
     assert {other.uuid, other.digest, other.ssh_public}.isdisjoint(
         {identity.uuid, identity.digest, identity.ssh_public}
     )

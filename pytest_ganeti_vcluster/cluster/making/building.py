@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import attrs
 
 from pytest_ganeti_vcluster.cluster.making.bulk_join import BulkJoin
 from pytest_ganeti_vcluster.cluster.making.foundation import Foundation, Tell, laid
+from pytest_ganeti_vcluster.cluster.making.keys_ahead import KeysAhead
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
 from pytest_ganeti_vcluster.cluster.running.attaching import describe_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
@@ -31,13 +34,15 @@ def build_cluster(
     timeline = Timeline()
     with laid(spec, settings, timeline, root_name=root_name) as base:
         with timeline.stage("node roots and certificate"):
-            nodes = [base.nodes.make(node, index) for index, node in enumerate(spec.nodes, 1)]
-            access = make_access(base, nodes)
+            nodes = base.nodes.place([(node, index) for index, node in enumerate(spec.nodes, 1)])
+            one_by_one = nodes[:2] if spec.joins_in_bulk else nodes
+            for node, its_spec in zip(one_by_one, spec.nodes):
+                base.nodes.make_root(node, its_spec)
+            access = make_access(base, one_by_one)
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
         processes = base_processes(base.keeper)
-        base.wait_fork_server()
-        _Boot(base, tell).run(nodes)
+        _Boot(base, tell, access).run(one_by_one, nodes[len(one_by_one) :])
         base.tell_problems(tell)
         with timeline.stage("copy for resets"):
             cluster = VirtualCluster(cluster_parts(base, access), nodes)
@@ -68,10 +73,29 @@ class _Boot:
 
     base: Foundation
     tell: Tell
+    access: RapiAccess
 
-    def run(self, nodes: list[BootNode]) -> None:
+    def run(self, one_by_one: list[BootNode], at_once: list[BootNode]) -> None:
+        """Join nodes; the roots of those `at_once` are yet to be made, while Ganeti's own commands make the others."""
+        with KeysAhead.making(len(at_once)) as keys, ThreadPoolExecutor(1) as background:
+            roots = background.submit(self._make_roots, at_once)
+            self._init_and_join(one_by_one, [*one_by_one, *at_once])
+            if at_once:
+                with self.base.timeline.stage("roots of nodes"):
+                    roots.result()
+                master, model, *_others = one_by_one
+                BulkJoin(base=self.base, tell=self.tell, master=master, model=model, keys=keys).run(at_once)
+        self._finish([*one_by_one, *at_once])
+
+    def _make_roots(self, nodes: list[BootNode]) -> None:
+        specs = self.base.spec.nodes
+        for node in nodes:
+            self.base.nodes.make_root(node, specs[node.site.index - 1])
+            self.access.write_users(node.site.root)
+
+    def _init_and_join(self, one_by_one: list[BootNode], nodes: list[BootNode]) -> None:
         base, boot, timeline = self.base, self.base.boot, self.base.timeline
-        master, *others = nodes
+        master, *others = one_by_one
         total = len(nodes)
         self.tell(f"{base.installation}: checking the adaptations")
         with timeline.stage("check of adaptations"):
@@ -83,16 +107,17 @@ class _Boot:
             boot.wait_ready(master, master)
         for group in sorted({node.group for node in nodes} - {"default"}):
             boot.add_group(master, group)
-        one_by_one, at_once = (others[:1], others[1:]) if base.spec.joins_in_bulk else (others, [])
-        for number, node in enumerate(one_by_one, 2):
+        for number, node in enumerate(others, 2):
             self.tell(f"gnt-node add {node.site.name} (node {number} of {total})")
             with timeline.stage(f"gnt-node add {node.site.name}"):
                 boot.add(master, node)
         with timeline.stage("readiness of all nodes"):
-            for node in one_by_one:
+            for node in others:
                 boot.wait_ready(node, master)
-        if at_once:
-            BulkJoin(base=base, tell=self.tell, master=master, model=one_by_one[0]).run(at_once)
+
+    def _finish(self, nodes: list[BootNode]) -> None:
+        boot = self.base.boot
+        master, *others = nodes
         if master.group != "default":
             boot.assign_group(master, master)
         for node in others:

@@ -12,13 +12,13 @@ import shutil
 import stat
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
 
 from pytest_ganeti_vcluster.cluster.making.config_at_rest import STATE, ConfigAtRest, put, write_config
 from pytest_ganeti_vcluster.cluster.making.foundation import Foundation, Tell
+from pytest_ganeti_vcluster.cluster.making.keys_ahead import KeysAhead
 from pytest_ganeti_vcluster.ganeti import joined
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.joined import Joining
@@ -45,12 +45,13 @@ _OWN = re.compile(
 
 @attrs.frozen(kw_only=True)
 class BulkJoin:
-    """Joins nodes to a cluster of which `master` is the master and `model` another node."""
+    """Joins nodes to a cluster of which `master` is the master and `model` another node; `keys` are for them all."""
 
     base: Foundation
     tell: Tell
     master: BootNode
     model: BootNode
+    keys: KeysAhead
 
     def run(self, nodes: Sequence[BootNode]) -> None:
         """Join nodes, start their daemons, and return when all answer. Raises `BootFailed`, `OSError`."""
@@ -67,24 +68,22 @@ class BulkJoin:
             write_config([*known, *nodes], config, joined.told_to_nodes(config, base.site.ssh_port))
         with base.timeline.stage(f"daemons of {len(nodes)} nodes"):
             self.tell(f"starting the daemons of {len(nodes)} nodes")
-            starter = Starter(farm=base.farm, optional=base.spec.daemons, deadline=base.deadline)
+            starter = Starter(
+                farm=base.farm, optional=base.spec.daemons, deadline=base.deadline, tell=self.tell
+            )
             starter.start_missing([*known, *nodes], self.master)
 
     def _identities(self, nodes: Sequence[BootNode]) -> list[Joining]:
-        cluster_certificate = (self.master.site.root / STATE / "server.pem").read_bytes()
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            identities = threads.map(
-                lambda node: joined.make_identity(node.site.name, cluster_certificate), nodes
-            )
+        authority = joined.load_authority((self.master.site.root / STATE / "server.pem").read_bytes())
         return [
             Joining(
-                identity=identity,
+                identity=joined.make_identity(node.site.name, authority, keys),
                 ip=node.site.ip,
                 secondary_ip=node.site.secondary_ip,
                 group=node.group,
                 candidate=node.master_candidate,
             )
-            for node, identity in zip(nodes, identities)
+            for node, keys in zip(nodes, self.keys.take())
         ]
 
     def _write_keys(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ class ConfigAtRest:
 
     def _wait_distributed(self) -> None:
         """Return when wconfd has written what it has to all nodes' disks, which it does in the background."""
-        while stale := next(self._stale(), None):
+        copies = _Copies(self.master, self.nodes)
+        while stale := copies.first_stale():
             if time.monotonic() > self.deadline:
                 raise BootFailed(
                     f"wconfd has not distributed the configuration: {stale} is not as the master's",
@@ -57,18 +58,36 @@ class ConfigAtRest:
                 )
             time.sleep(_PAUSE)
 
-    def _stale(self) -> Iterator[Path]:
-        """Name copies that are not as the master's; nodes that are offline are given none."""
-        master = self.master.site.root
-        known = json.loads((master / CONFIG).read_text(encoding="utf-8"))["nodes"].values()
-        offline = {node["name"] for node in known if node["offline"]}
-        for path in (CONFIG, _NODE_LIST):
-            wanted = (master / path).read_bytes()
-            for node in self.nodes:
-                copy = node.site.root / path
-                # Nodes that are no candidates have no configuration.
-                if node.site.name not in offline and copy.exists() and copy.read_bytes() != wanted:
-                    yield copy
+
+@attrs.define
+class _Copies:
+    """The nodes' copies of the master's files. One that is as the master's is not looked at again until that changes.
+
+    A configuration of thousands of instances has megabytes: it is read as seldom as can be.
+    """
+
+    _master: BootNode
+    _nodes: Sequence[BootNode]
+    _wanted: Mapping[str, bytes] = attrs.field(factory=dict, init=False, repr=False)
+    _left: list[tuple[str, Path]] = attrs.field(factory=list, init=False)
+
+    def first_stale(self) -> Path | None:
+        """Name a copy that is not as the master's, None without; nodes that are offline are given none."""
+        root = self._master.site.root
+        now = {path: (root / path).read_bytes() for path in (CONFIG, _NODE_LIST)}
+        if now != self._wanted:
+            known = json.loads(now[CONFIG])["nodes"].values()
+            offline = {node["name"] for node in known if node["offline"]}
+            online = [node for node in self._nodes if node.site.name not in offline]
+            self._wanted = now
+            self._left = [(path, node.site.root / path) for path in now for node in online]
+        while self._left:
+            path, copy = self._left[-1]
+            # Nodes that are no candidates have no configuration.
+            if copy.exists() and (copy.stat().st_size != len(now[path]) or copy.read_bytes() != now[path]):
+                return copy
+            self._left.pop()
+        return None
 
 
 def write_config(nodes: Sequence[BootNode], config: Mapping[str, Any], told: Mapping[str, str]) -> None:

@@ -25,14 +25,20 @@ class NodeMaker:
 
     def make(self, spec: NodeSpec, index: int) -> BootNode:
         """Make node number `index`, which Ganeti does not know yet."""
-        [node] = self.place([(spec, index)])
-        self._make_root(node, spec)
+        [node] = self.make_all([(spec, index)])
         return node
+
+    def make_all(self, wanted: Sequence[tuple[NodeSpec, int]]) -> list[BootNode]:
+        """Make nodes, given by spec and number; else as `make`."""
+        nodes = self.place(wanted)
+        for node, (spec, _index) in zip(nodes, wanted):
+            self.make_root(node, spec)
+        return nodes
 
     def make_anew(self, node: BootNode, spec: NodeSpec) -> None:
         """Make a node's root folder as it was before Ganeti knew the node; nothing may run there."""
         shutil.rmtree(node.site.root)
-        self._make_root(node, spec)
+        self.make_root(node, spec)
 
     def place(self, wanted: Sequence[tuple[NodeSpec, int]]) -> list[BootNode]:
         """Give nodes, by spec and number, their names and addresses; their root folders are the caller's to make."""
@@ -63,7 +69,8 @@ class NodeMaker:
         self._site.forget(node.name)
         shutil.rmtree(node.root)
 
-    def _make_root(self, node: BootNode, spec: NodeSpec) -> None:
+    def make_root(self, node: BootNode, spec: NodeSpec) -> None:
+        """Make the root folder of a node that has its place."""
         make_node_root(
             node.site,
             environment=node.shell.environment,
