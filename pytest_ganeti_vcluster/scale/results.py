@@ -24,9 +24,6 @@ JOINED = ("real", "bulk")
 #: How the instances of a point came into the cluster: by jobs, or written at once; "" where there are none.
 PLACED = ("jobs", "populated", "")
 
-#: Quantities that are looked at first; the others tell where they come from.
-MAIN = ("wall", "rate")
-
 #: Nodes and instances of a point.
 Size = tuple[int, int]
 
