@@ -111,6 +111,7 @@ class _Soak:
         self.cluster.luxi.auto_archive_jobs(0)
         sample = take_sample(self.cluster, self.at, self.driver.operations)
         self.samples.append(sample)
+        self.driver.write({"at": round(sample.at, 3), "kind": "sample", "found": sample.by_name()})
         self.show.sample(sample)
 
     def verify(self) -> None:
@@ -149,7 +150,7 @@ class _Soak:
 @click.option(
     "--history",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a line of JSON for each operation into this file.",
+    help="Write a line of JSON for each operation, and each look at the processes, into this file.",
 )
 @with_settings(
     "ganeti", "engine", "root", "subnet", "timeout", "keep", "image-cache", "fork-server", "tls-fix"

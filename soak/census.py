@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
@@ -61,6 +62,14 @@ class Sample:
     def open(self) -> int:
         """How many descriptors its processes have."""
         return sum(process.open for process in self.processes)
+
+    def by_name(self) -> dict[str, tuple[int, int, int]]:
+        """Give number, descriptors and private memory in KiB of the processes of each name."""
+        found: dict[str, tuple[int, int, int]] = {}
+        for process in self.processes:
+            number, opened, private = found.get(process.name, (0, 0, 0))
+            found[process.name] = (number + 1, opened + process.open, private + process.private)
+        return found
 
     @property
     def private(self) -> int:
@@ -137,7 +146,7 @@ def _private(pid: int) -> int:
     return sum(int(line[1]) for line in lines if line[0] in {"Private_Clean:", "Private_Dirty:"})
 
 
-def _descriptors(pid: int, root: Path) -> Counter[str]:
+def _descriptors(pid: int, root: Path) -> Mapping[str, int]:
     found: Counter[str] = Counter()
     with os.scandir(f"/proc/{pid}/fd") as entries:
         for entry in entries:
@@ -149,4 +158,10 @@ def _descriptors(pid: int, root: Path) -> Counter[str]:
                 # The folder that is just being read.
                 continue
             found[_NUMBER.sub("", target.replace(f"{root}/", ""))] += 1
-    return found
+    return _shared(tuple(sorted(found.items())))
+
+
+@functools.lru_cache(maxsize=None)
+def _shared(counts: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    """Give the same object for the same counts: most processes have the same open in every sample."""
+    return dict(counts)

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import attrs
@@ -216,14 +217,19 @@ class Driver:
         self.last.append(f"{operation} (job {job}, {now - began:.1f} s){' FAILED' if error else ''}")
         if not error:
             self.done[operation.kind] += 1
-        if self.history is not None:
-            line = {
+        self.write(
+            {
                 "at": round(began - self._began, 3),
                 **attrs.asdict(operation, value_serializer=_plain),
                 "job": job,
                 "seconds": round(now - began, 3),
                 "result": error or "success",
             }
+        )
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Write a line of JSON to the history, where there is one."""
+        if self.history is not None:
             self.history.write(json.dumps(line) + "\n")
             self.history.flush()
 

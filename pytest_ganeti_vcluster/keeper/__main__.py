@@ -7,6 +7,7 @@ we are. If the starter dies this instant, we see it close, and go.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -51,9 +52,13 @@ def main(argv: list[str]) -> int:
         _lock(root)
         become_subreaper()
         guardian = ProcessIdentity.own()
+        # The collector writes to every object that it looks at. It leaves alone what both have: that stays shared.
+        gc.disable()
+        gc.freeze()
         if keeper := os.fork():
             first.close()
             return guard_keeper(keeper, root)
+        gc.enable()
         # A group of its own, so that its group is not ended with it.
         os.setsid()
         server = _prepare(root, token, first, guardian)
