@@ -161,7 +161,7 @@ def _descriptors(pid: int, root: Path) -> Mapping[str, int]:
     return _shared(tuple(sorted(found.items())))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _shared(counts: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
     """Give the same object for the same counts: most processes have the same open in every sample."""
     return dict(counts)
