@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.spec import default_daemons
+from pytest_ganeti_vcluster.cluster.spec import MOST_NODES, default_daemons
 from pytest_ganeti_vcluster.engines.choice import probe_loopback
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks, runs_of_blocks
 from pytest_ganeti_vcluster.engines.loopback.probe import (
@@ -235,8 +235,9 @@ def _well(subject: str, settings: Settings) -> str:
     if subject == "limits":
         first, second = limits_of(Machine.look(settings.subnet))[:2]
         return (
-            f"a cluster of up to {first.most_nodes} nodes would fit here now: {first.name} ({first.have} left) set the"
-            f" first limit, {second.name} the next ({second.most_nodes} nodes)"
+            f"a cluster of up to {min(first.most_nodes, MOST_NODES)} nodes would fit now, without optional daemons:"
+            f" {first.name} ({first.have}) is the first limit ({first.most_nodes} nodes), {second.name} the next"
+            f" ({second.most_nodes} nodes)"
         )
     return f"{settings.root} will do"
 

@@ -46,10 +46,12 @@ class KeysAhead:
 
     def take(self) -> list[NodeKeys]:
         """Return the keys of all nodes; those that are not there yet are made at once."""
-        self._stop()
+        self._over.set()
+        # Those under way are not waited for: on a busy machine, who has stepped back takes long.
+        made = list(self._made)
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            missing = range(self._wanted - len(self._made))
-            return [*self._made, *threads.map(lambda _number: NodeKeys.make(), missing)]
+            missing = range(self._wanted - len(made))
+            return [*made, *threads.map(lambda _number: NodeKeys.make(), missing)]
 
     def _stop(self) -> None:
         self._over.set()
