@@ -175,6 +175,12 @@ def commands() -> str:
         assert command is not None
         inner = command.make_context(name, [], parent=context, resilient_parsing=True)
         parts.append(_section(name, _help(command, inner), "~"))
+        if isinstance(command, click.Group):
+            for child in command.list_commands(inner):
+                below = command.get_command(inner, child)
+                assert below is not None
+                context_below = below.make_context(child, [], parent=inner, resilient_parsing=True)
+                parts.append(_section(f"{name} {child}", _help(below, context_below), "~"))
     return "\n".join(parts)
 
 

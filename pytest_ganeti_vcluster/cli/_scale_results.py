@@ -16,7 +16,8 @@ from pytest_ganeti_vcluster.scale.comparison import Change, Changes, Comparison,
 from pytest_ganeti_vcluster.scale.comparison import compare as compare_sweeps
 from pytest_ganeti_vcluster.scale.fitting import growth
 from pytest_ganeti_vcluster.scale.lines import DIRECTIONS, Line, lines, longest
-from pytest_ganeti_vcluster.scale.results import Sweep
+from pytest_ganeti_vcluster.scale.page.rendering import comparison_page, sweep_page, write_page
+from pytest_ganeti_vcluster.scale.results import BUILD, MAIN, POINT, Sweep
 
 _FILE = click.Path(path_type=Path)
 
@@ -30,34 +31,37 @@ _STYLES = {
     Verdict.ABSENT: "dim",
 }
 
-#: Kinds of quantities that are many, and that the page shows: not in the tables on the terminal, unless asked for.
-_DETAILS = frozenset(
-    {"answer", "cpu", "instances", "memory", "private", "processes", "rows", "rpcs", "stage", "until quiet"}
-)
 
-
-@click.command("report", short_help="Tell how each operation grows.")
+@click.command("report", short_help="Make a page of results, with plots.")
 @click.argument("results", metavar="FILE.json", type=_FILE)
+@click.option(
+    "--output", metavar="FILE.html", type=_FILE, help="The page.  [default: beside the results, as .html]"
+)
 @click.option("--csv", "csv", metavar="FILE.csv", type=_FILE, help="Write the values as CSV, too.")
-def report(*, results: Path, csv: Path | None) -> None:
-    """Tell how each operation grows.
+def report(*, results: Path, output: Path | None, csv: Path | None) -> None:
+    """Make a page of the results of a sweep: how each operation grows, with plots.
 
-    This needs the extra: pip install 'pytest-ganeti-vcluster[scale]'.
+    The page is one file that loads nothing from elsewhere. A table of growth is printed, too. Both need the
+    extra: pip install 'pytest-ganeti-vcluster[scale]'.
     """
     sweep = files.read(results)
     if csv is not None:
         files.write_csv(sweep, csv)
         click.echo(f"Values: {csv}")
+    page = results.with_suffix(".html") if output is None else output
+    write_page(sweep_page(sweep), page)
     console().print(_growth_table(sweep))
+    click.echo(f"Page: {page}")
 
 
 @click.command("compare", short_help="Compare two results.")
 @click.argument("before", metavar="BEFORE.json", type=_FILE)
 @click.argument("after", metavar="AFTER.json", type=_FILE)
+@click.option("--output", metavar="FILE.html", type=_FILE, help="Make a page with plots, too.")
 @click.option(
     "--all", "everything", is_flag=True, help="Every size and quantity, not only a line an operation."
 )
-def compare(*, before: Path, after: Path, everything: bool) -> None:
+def compare(*, before: Path, after: Path, output: Path | None, everything: bool) -> None:
     """Compare two results: before and after a patch, one Ganeti against another.
 
     Ratios are after to before, by the medians. "Within noise" is what changed by so little that the repetitions of
@@ -70,6 +74,9 @@ def compare(*, before: Path, after: Path, everything: bool) -> None:
         click.echo(f"not alike: {difference}")
     console().print(_ratio_table(comparison) if everything else _change_table(comparison))
     click.echo(comparison.chance)
+    if output is not None:
+        write_page(comparison_page(comparison), output)
+        click.echo(f"Page: {output}")
 
 
 def console() -> Console:
@@ -87,7 +94,7 @@ def _table(*headings: str) -> Table:
 def _growth_table(sweep: Sweep) -> Table:
     table = _table("operation", "growth", "", "from", "to")
     for operation, quantity in sweep.keys:
-        if quantity.partition(":")[0] in _DETAILS:
+        if quantity not in MAIN or operation in {POINT, BUILD}:
             continue
         for over in DIRECTIONS:
             line = longest(lines(sweep, operation, quantity, over))
@@ -112,7 +119,7 @@ def _change_table(comparison: Comparison) -> Table:
         "operation", "largest size", "before", "after", "ratio", "", "all sizes", "growth before", "after"
     )
     for changes in comparison.changes:
-        if changes.quantity.partition(":")[0] in _DETAILS:
+        if changes.quantity not in MAIN or changes.operation in {POINT, BUILD}:
             continue
         change = changes.changes[-1]
         growths = _growths(comparison, changes)

@@ -11,8 +11,12 @@ UNIT_NAMES = {"s": "seconds", "B": "bytes", "1": "number", "1/s": "per second"}
 #: Kinds of quantities, in words.
 KIND_NAMES = {
     "wall": "time",
+    "until quiet": "time until quiet",
+    "stage": "time of stages",
     "cpu": "CPU time",
-    "memory": "memory",
+    "memory": "memory (PSS)",
+    "private": "private memory",
+    "processes": "processes",
     "rpcs": "RPCs",
     "rate": "rate",
 }

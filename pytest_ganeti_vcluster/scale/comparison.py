@@ -140,8 +140,11 @@ class Comparison:
         if not both:
             return "There are no repetitions on both sides: what is noise cannot be told."
         before, after = min(both, key=lambda one: (sum(one), one))
+        runs_told = (
+            f"{before} repetitions on each side" if before == after else f"{before} and {after} repetitions"
+        )
         return (
-            f"With {before} and {after} repetitions, the ranges of a figure that has not changed lie apart by chance "
+            f"With {runs_told}, the ranges of a figure that has not changed lie apart by chance "
             f"{chance_apart(before, after):.1%} of the time."
         )
 

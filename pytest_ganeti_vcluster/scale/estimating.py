@@ -10,10 +10,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from pytest_ganeti_vcluster.scale.measuring import IDLE
-from pytest_ganeti_vcluster.scale.results import Point, Size, Sweep
-
-#: The operation of the time that a point took in all, with its cluster where that was obtained for it.
-POINT = "point"
+from pytest_ganeti_vcluster.scale.results import POINT, Point, Size, Sweep
 
 #: As long as nothing is known: a cluster without nodes takes as long as one with so many of them would in addition, and
 #: so many instances as long as one node.

@@ -51,7 +51,7 @@ _PURPOSE = "fitting growth"
 
 @attrs.frozen(kw_only=True)
 class Law:
-    """y = `fixed` + `factor` * n**`exponent`, fitted to `sizes` sizes.
+    """A law that was fitted: y = `fixed` + `factor` * n ** `exponent`.
 
     `error` is the exponent's standard error, and `r2` the share of the variance of log y that the law accounts for.
     """
@@ -76,15 +76,17 @@ class Law:
 class Growth:
     """How a figure grows along a line.
 
-    `over`, `held`     what grows, and how many there are of the other one
-    `sizes`            where it was measured
-    `first`, `last`    medians at the smallest and the largest size
-    `law`              the law that is told; None where there are too few sizes
-    `power`            the law without a fixed part; None likewise
-    `end`              exponent between the two largest sizes, and its least and greatest as the repetitions allow;
-                       None where there is one size only
-    `is_constant`      whether it is as good as the same everywhere
-    `is_mixed`         whether the sizes were made in different ways: then the law may tell of that
+    `over`         what grows
+    `held`         how many there are of the other one
+    `sizes`        where it was measured
+    `first`        median at the smallest size
+    `last`         median at the largest size
+    `law`          the law that is told; None where there are too few sizes
+    `power`        the law without a fixed part; None likewise
+    `end`          exponent between the two largest sizes, and its least and greatest as the repetitions allow; None
+                   where there is one size only
+    `is_constant`  whether it is as good as the same everywhere
+    `is_mixed`     whether the sizes were made in different ways: then the law may tell of that
     """
 
     over: Direction

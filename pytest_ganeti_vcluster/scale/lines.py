@@ -61,7 +61,7 @@ class Line:
         )
 
     def __str__(self) -> str:
-        return f"over {self.over}, {self.held} {other(self.over)}"
+        return f"over {self.over}, {self.held:,} {other(self.over)}"
 
 
 def lines(sweep: Sweep, operation: str, quantity: str, over: Direction) -> tuple[Line, ...]:

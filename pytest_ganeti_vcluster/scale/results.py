@@ -24,6 +24,13 @@ JOINED = ("real", "bulk")
 #: How the instances of a point came into the cluster: by jobs, or written at once; "" where there are none.
 PLACED = ("jobs", "populated", "")
 
+#: Quantities that are looked at first; the others tell where they come from.
+MAIN = ("wall", "rate")
+
+#: Operations that tell what the sweep itself took: all of a point, and making an image for it where there was none.
+#: They are no matter of how Ganeti grows.
+POINT, BUILD = "point", "building the image"
+
 #: Nodes and instances of a point.
 Size = tuple[int, int]
 
@@ -127,10 +134,11 @@ def _figures(given: Iterable[Figure]) -> tuple[Figure, ...]:
 class Point:
     """What was measured on a cluster of one size.
 
-    `nodes`, `instances`  the size; `instances` counts those that were there before the measuring
-    `joined`              how the nodes came in: `"real"` (by `gnt-node add`) or `"bulk"`
-    `placed`              how the instances came in: by `"jobs"` or `"populated"`; "" where there are none
-    `figures`             one for each operation and quantity
+    `nodes`      how many there are
+    `instances`  how many there were before the measuring
+    `joined`     how the nodes came in: `"real"` (by `gnt-node add`) or `"bulk"`
+    `placed`     how the instances came in: by `"jobs"` or `"populated"`; "" where there are none
+    `figures`    one for each operation and quantity
 
     Raises `ResultsError`.
     """

@@ -15,7 +15,6 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import GanetiError, VClusterError
 from pytest_ganeti_vcluster.scale import files
 from pytest_ganeti_vcluster.scale.estimating import (
-    POINT,
     known_points,
     memory_for,
     seconds_for,
@@ -25,11 +24,11 @@ from pytest_ganeti_vcluster.scale.measuring import Figures, OutOfTime, check_tim
 from pytest_ganeti_vcluster.scale.probe import Subject
 from pytest_ganeti_vcluster.scale.probes import chosen_probes
 from pytest_ganeti_vcluster.scale.request import Request
-from pytest_ganeti_vcluster.scale.results import Figure, Point, Size, Sweep
+from pytest_ganeti_vcluster.scale.results import BUILD, POINT, Figure, Point, Size, Sweep
 from pytest_ganeti_vcluster.settings import Settings
 
 #: Operations beside those of probes.
-BOOT, BUILD, POPULATE = "boot", "building the image", "populate"
+BOOT, POPULATE = "boot", "populate"
 
 #: Seconds beyond the stages of a boot that tell that an image had to be made first.
 _IMAGE = 1.0

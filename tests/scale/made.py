@@ -54,6 +54,7 @@ def whole(*, faster: float = 1.0, noise: float = 0.04, seed: int = 1, **fields: 
             verify = (2 + 0.002 * nodes**1.8 + 0.001 * instances) * faster
             listed = 0.3 + 0.02 * nodes
             figures = [
+                figure("point", "wall", "s", 100 + nodes, 1),
                 figure("boot", "wall", "s", 4 + 0.06 * nodes, 1),
                 figure("gnt-node list", "wall", "s", listed),
                 figure("gnt-node list", "cpu:luxid", "s", 0.01 * nodes),
@@ -66,7 +67,8 @@ def whole(*, faster: float = 1.0, noise: float = 0.04, seed: int = 1, **fields: 
                 figure("gnt-cluster verify", "cpu:jobs and commands", "s", 0.5 * verify),
                 figure("gnt-cluster verify", "rpcs:node_verify", "1", nodes),
                 figure("gnt-cluster verify", "rpcs:version", "1", 2 * nodes),
-                figure("job queue", "throughput", "1/s", 30 / (1 + 0.02 * nodes)),
+                figure("gnt-cluster verify", "until quiet", "s", verify + 0.5),
+                figure("job queue", "rate", "1/s", 30 / (1 + 0.02 * nodes)),
                 figure("idle", "memory:noded", "B", (20 + 7.5 * nodes) * (1 << 20), 1),
                 figure("idle", "memory:luxid", "B", (30 + 0.3 * nodes + 0.02 * instances) * (1 << 20), 1),
                 figure("idle", "memory:wconfd", "B", (18 + 0.05 * nodes) * (1 << 20), 1),

@@ -132,6 +132,6 @@ def test_quantities_have_names() -> None:
     assert [quantity_name(one) for one in ("wall", "cpu:luxid", "memory:noded", "odd")] == [
         "time",
         "CPU time of luxid",
-        "memory of noded",
+        "memory (PSS) of noded",
         "odd",
     ]
