@@ -14,13 +14,14 @@ from typing import Any
 import attrs
 import click
 from measure import Comparison, show_comparisons
-from processor import processor_seconds, used_between
 from rich.console import Console
 from rich.table import Table
 
 from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.scale.accounting import Accounting
+from pytest_ganeti_vcluster.scale.rpc_counts import RpcCounts
 from pytest_ganeti_vcluster.settings import Settings
 
 #: How many times faster each instance is to be there.
@@ -35,12 +36,16 @@ _STAMPS = ("id", "received_ts", "start_ts", "opexec", "end_ts")
 
 @attrs.frozen
 class Creation:
-    """What it took to create some instances: seconds in all, by stages of a job (medians), and of the processor."""
+    """What it took to create some instances: seconds in all, by stages of a job (medians), and of the processor.
+
+    `calls` are those that nodes have answered, by name.
+    """
 
     instances: int
     seconds: float
     stages: dict[str, float]
     processor: dict[str, float]
+    calls: dict[str, int]
 
     @property
     def each(self) -> float:
@@ -52,7 +57,9 @@ def _create(cluster: VirtualCluster, instances: int) -> Creation:
     """Create so many, and fail unless all are there and run."""
     before = {one.name for one in cluster.instances}
     jobs = {job.id for job in cluster.jobs()}
-    processor = processor_seconds(cluster)
+    accounting = Accounting.begin(cluster.parts.keeper)
+    rpcs = RpcCounts.begin(cluster)
+    processor = accounting.look()
     began = time.monotonic()
 
     def tell(line: str) -> None:
@@ -60,14 +67,15 @@ def _create(cluster: VirtualCluster, instances: int) -> Creation:
 
     made = cluster.add_instances(instances, memory=_MEMORY, tell=tell)
     seconds = time.monotonic() - began
-    used = used_between(processor, processor_seconds(cluster))
+    used = accounting.look().since(processor)
+    calls = dict(rpcs.take())
     listed = cluster.run("gnt-instance", "list", "--no-headers", "-o", "name,status", timeout=300).lines
     running = {name for name, status in (line.split() for line in listed) if status == "running"}
     assert running == before | {one.name for one in made}, "not all of them run"
     rows = cluster.luxi.query("job", _STAMPS).rows
     stages = list(map(_stages, (row for row in rows if row["id"] not in jobs)))
     medians = {name: statistics.median(one[name] for one in stages) for name in stages[0]}
-    return Creation(instances, seconds, medians, used)
+    return Creation(instances, seconds, medians, used, calls)
 
 
 def _stages(row: Any) -> dict[str, float]:
@@ -119,11 +127,16 @@ def main(instances: int, nodes: int, compared: int) -> None:
 
 
 def _show(title: str, creation: Creation) -> None:
-    table = Table(title=f"{title}: where the time of each goes (ms)", title_justify="left")
+    table = Table(title=f"{title}: where the time of each goes", title_justify="left")
     table.add_column("")
-    table.add_column("", justify="right")
+    table.add_column("ms", justify="right")
     for name, seconds in _rows(creation):
         table.add_row(name, f"{seconds * 1000:.0f}")
+    table.add_section()
+    table.add_row("RPCs", f"{sum(creation.calls.values()) / creation.instances:.1f}")
+    for name, number in sorted(creation.calls.items(), key=lambda item: -item[1]):
+        if number >= creation.instances:
+            table.add_row(name, f"{number / creation.instances:.1f}")
     Console(width=None if Console().is_terminal else 120).print(table)
 
 
@@ -133,7 +146,7 @@ def _rows(creation: Creation) -> Iterator[tuple[str, float]]:
         yield f"its job, {stage} (median)", seconds
     for name, seconds in sorted(creation.processor.items(), key=lambda item: -item[1]):
         if seconds / creation.instances >= _LEAST:
-            yield f"processor, {name}", seconds / creation.instances
+            yield f"processor: {name}", seconds / creation.instances
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from typing import Any, Callable
 
 import attrs
 import click
-from processor import processor_seconds, used_between
 from rich.console import Console
 from rich.table import Table
 
@@ -38,14 +37,15 @@ from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed, JobTimeout
+from pytest_ganeti_vcluster.scale.accounting import WORK, Accounting
 from pytest_ganeti_vcluster.settings import Settings
 
 _CONFIG = "/var/lib/ganeti/config.data"
 _BGL = "cluster/BGL"
 _TIMEOUT = 600.0
 _MEMORY = 16
-#: Between two samples while jobs run, in seconds, and as a part of what the last one took: sampling is no load to speak of.
-_PAUSE, _PAUSE_PART = 0.1, 4
+#: Between two samples while jobs run, in seconds, or so many times what the last one took, not to be a load itself.
+_PAUSE, _PAUSE_TIMES = 0.1, 4
 
 #: By instances, of the issue: size of the configuration in KB; milliseconds (medians) of Echo, ReadConfig and
 #: TryUpdateLocks, and the 95th percentile of ReadConfig.
@@ -159,10 +159,11 @@ def _loaded(cluster: VirtualCluster, jobs: int, memory: int) -> Loaded:
         def keep_sampling() -> None:
             while not ended.is_set():
                 took = _seconds(lambda: probe.sample(samples))
-                ended.wait(max(_PAUSE, took * _PAUSE_PART))
+                ended.wait(max(_PAUSE, took * _PAUSE_TIMES))
 
         sampler = threading.Thread(target=keep_sampling)
-        processor = processor_seconds(cluster)
+        accounting = Accounting.begin(cluster.parts.keeper)
+        processor = accounting.look()
         began = time.perf_counter()
         submitted = [Job(job_id, lambda: cluster.luxi) for job_id in cluster.luxi.submit_many_jobs(ops)]
         sampler.start()
@@ -172,7 +173,7 @@ def _loaded(cluster: VirtualCluster, jobs: int, memory: int) -> Loaded:
         finally:
             ended.set()
             sampler.join()
-    used = used_between(processor, processor_seconds(cluster))
+    used = accounting.look().since(processor)
     records = [job.record() for job in submitted]
     in_queue = [(one.end or time.time()) - (one.received or 0.0) for one in records]
     return Loaded(jobs, seconds, in_queue, failures, samples, used)
@@ -262,7 +263,7 @@ def _show_loaded(instances: int, loaded: Sequence[Loaded]) -> None:
     )
     for column in (
         "jobs", "all, s", "s a job", "slowest job, s", "failed", "ReadConfig p50", "p95", "TryUpdateLocks p50", "p95",
-        "wconfd, CPU s", "luxid, CPU s",
+        "CPU s: wconfd", "luxid", "jobs", "noded", "confd",
     ):  # fmt: skip
         table.add_column(column, justify="right")
     for one in loaded:
@@ -277,7 +278,7 @@ def _show_loaded(instances: int, loaded: Sequence[Loaded]) -> None:
                 for values in (one.samples.read_config, one.samples.locks)
                 for figure in (statistics.median(values), _percentile_95(values))
             ),
-            *(f"{one.processor.get(name, 0.0):.1f}" for name in ("ganeti-wconfd", "ganeti-luxid")),
+            *(f"{one.processor.get(name, 0.0):.1f}" for name in ("wconfd", "luxid", WORK, "noded", "confd")),
         )
     _print(table)
     for failure, number in sum((one.failures for one in loaded), Counter[str]()).most_common():

@@ -17,9 +17,7 @@ import os
 import signal
 import statistics
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import attrs
 import click
@@ -29,9 +27,8 @@ from rich.table import Table
 from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.scale.accounting import SSH, Accounting
 from pytest_ganeti_vcluster.settings import Settings
-
-_TICK = os.sysconf("SC_CLK_TCK")
 
 #: What sshd writes for each login that it lets in.
 _ACCEPTED = b"Accepted publickey for "
@@ -68,22 +65,6 @@ class Verified:
     rest: float
 
 
-def _cpu_by_name(cluster: VirtualCluster) -> Counter[str]:
-    """CPU seconds of all processes that run, by name, with those of the children that have ended (proc_pid_stat(5))."""
-    keeper = cluster.parts.keeper
-    found: Counter[str] = Counter()
-    for name, pid in (
-        ("keeper", keeper.record.identity.pid),
-        *((one.name, one.pid) for one in keeper.processes()),
-    ):
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        found[name] += sum(map(int, fields[11:15])) / _TICK  # type: ignore[assignment]
-    return found
-
-
 def _logins(cluster: VirtualCluster) -> int:
     return sum(path.read_bytes().count(_ACCEPTED) for path in (cluster.root / "engine").glob("sshd.*.log"))
 
@@ -97,15 +78,15 @@ def _client_cpu(cluster: VirtualCluster, times: int = 20) -> float:
 
 def _verify(cluster: VirtualCluster) -> Verified:
     client = _client_cpu(cluster)
-    before, logins, start = _cpu_by_name(cluster), _logins(cluster), time.monotonic()
+    accounting = Accounting.begin(cluster.parts.keeper)
+    before, logins, start = accounting.look(), _logins(cluster), time.monotonic()
     problems = cluster.verify()
     seconds = time.monotonic() - start
     cluster.wait_idle()
-    after = _cpu_by_name(cluster)
+    used = accounting.look().since(before)
     if problems:
         print(f"verify found {len(problems)} problem(s), the first: {problems[0]}")
-    used = {name: after[name] - before[name] for name in after}
-    sshd = sum(figure for name, figure in used.items() if name.startswith("sshd"))
+    sshd = used.get(SSH, 0.0)
     count = _logins(cluster) - logins
     clients = count * client
     return Verified(

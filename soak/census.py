@@ -17,6 +17,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.processes import ProcessInfo
 
 #: Seconds that what jobs leave may take to end, for how long nothing may change then, and between two looks.
 _SETTLING = 15.0
@@ -120,13 +121,19 @@ def _settled(cluster: VirtualCluster) -> dict[ProcessIdentity, str]:
     last: dict[ProcessIdentity, str] = {}
     since = time.monotonic()
     while True:
-        now = {one.identity: one.name for one in keeper.processes() if one.identity.is_alive()}
+        now = {one.identity: _name(one) for one in keeper.processes() if one.identity.is_alive()}
         if now.keys() != last.keys():
             since = time.monotonic()
         last = now
         if time.monotonic() - since > _STILL or time.monotonic() > deadline:
             return last
         time.sleep(_PAUSE)
+
+
+def _name(process: ProcessInfo) -> str:
+    """Name a process; one of Python by its script."""
+    scripts = (Path(argument).stem for argument in process.argv if argument.endswith(".py"))
+    return next(scripts, process.name) if process.name.startswith("python") else process.name
 
 
 def _process(pid: int, name: str, where: str, root: Path) -> Process | None:

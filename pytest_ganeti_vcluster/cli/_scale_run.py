@@ -21,8 +21,9 @@ from pytest_ganeti_vcluster.cli._options import with_settings
 from pytest_ganeti_vcluster.cli._scale_progress import sweep_report
 from pytest_ganeti_vcluster.cluster.spec import JOINS
 from pytest_ganeti_vcluster.engines.choice import choose_engine
-from pytest_ganeti_vcluster.errors import ResultsError, VClusterError
+from pytest_ganeti_vcluster.errors import ExtraMissing, ResultsError, VClusterError
 from pytest_ganeti_vcluster.scale import files
+from pytest_ganeti_vcluster.scale.page.rendering import sweep_page, write_page
 from pytest_ganeti_vcluster.scale.probes import PROBES
 from pytest_ganeti_vcluster.scale.request import Request, check_same
 from pytest_ganeti_vcluster.scale.results import Sweep
@@ -180,4 +181,12 @@ def _how_to_resume(sweeping: Sweeping) -> str:
 def _show(sweeping: Sweeping, console: Console) -> None:
     console.print(sweep_table(sweeping.sweep))
     path = sweeping.path
-    console.print(f"{path} and {path.with_suffix('.csv')} have all figures.", highlight=False)
+    told = f"{path} and {path.with_suffix('.csv')} have all figures"
+    if sweeping.sweep.points:
+        page = path.with_suffix(".html")
+        try:
+            write_page(sweep_page(sweeping.sweep), page)
+            told += f", {page} shows them"
+        except ExtraMissing as missing:
+            told += f". A page with plots: {missing.cure}; ganeti-vcluster scale report {path}"
+    console.print(f"{told}.", highlight=False)

@@ -24,7 +24,7 @@ from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
 from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
-from pytest_ganeti_vcluster.ganeti.verify import Problem, parse_verify, without_expected
+from pytest_ganeti_vcluster.ganeti.verify import Problem, longest_verify, parse_verify, without_expected
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.state.restoring import ClusterState, Reset
@@ -350,7 +350,8 @@ class VirtualCluster:
 
         What is left out, and why, is `ganeti.verify.EXPECTED`; the docs show it.
         """
-        result = self.run("gnt-cluster", "verify", "--error-codes", check=False, timeout=TIMEOUT)
+        longest = longest_verify(len(self.nodes))
+        result = self.run("gnt-cluster", "verify", "--error-codes", check=False, timeout=longest)
         problems = parse_verify(result.stdout + result.stderr)
         if result.returncode and not problems:
             result.check()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable
@@ -20,6 +21,9 @@ _PLACEHOLDER = "vcluster-no-such-node.invalid"
 
 _LOG_LINES = 20
 
+#: Seconds between two looks for its socket.
+_POLL = 0.005
+
 
 @attrs.frozen
 class ForkServer:
@@ -27,6 +31,7 @@ class ForkServer:
 
     child: Child
     log_path: Path
+    socket_path: Path
 
     @property
     def problem(self) -> str:
@@ -40,6 +45,15 @@ class ForkServer:
             lines = [str(error)]
         tail = "\n".join(lines[-_LOG_LINES:])
         return f"the fork server has ended with status {status}; programs are started without it\n{tail}"
+
+    def wait_reachable(self, deadline: float) -> None:
+        """Wait until programs that are started now wait for it, instead of running by themselves.
+
+        They would on a machine that is so busy that the server has not begun when they do: each with all memory for
+        itself. Returns, too, when the server has ended and when `deadline` (`time.monotonic`) has come.
+        """
+        while not self.socket_path.exists() and self.child.poll() is None and time.monotonic() < deadline:
+            time.sleep(_POLL)
 
 
 def start_fork_server(
@@ -55,4 +69,4 @@ def start_fork_server(
     child = keeper.spawn(
         [farm.fork_server], stdout=log_path, env={**environment(node), **farm.environment()}, cwd="/"
     )
-    return ForkServer(child, log_path)
+    return ForkServer(child, log_path, farm.fork_socket)

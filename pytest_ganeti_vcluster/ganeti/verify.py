@@ -49,6 +49,15 @@ class Expected:
 EXPECTED: tuple[Expected, ...] = ()
 
 
+#: Seconds that verify may take in any case, and for each node: master candidates log in to each, one after the other.
+_LEAST, _EACH_NODE = 300.0, 3.0
+
+
+def longest_verify(nodes: int) -> float:
+    """Return the seconds after which verify of a cluster of so many nodes is taken for stuck."""
+    return max(_LEAST, nodes * _EACH_NODE)
+
+
 def parse_verify(output: str) -> list[Problem]:
     """Return the findings in the output of `gnt-cluster verify --error-codes`, in order, each once."""
     found: dict[Problem, None] = {}

@@ -35,9 +35,9 @@ _PROMPT = 30.0
 #: Seconds beyond a command's own time-out that ending it may take.
 _ENDING = 15.0
 
-#: Seconds that it may take to end everything, and in addition for each process: hundreds share two cores, and the files
-#: of their nodes are removed one by one.
-_STOPPING, _STOPPING_EACH = 20.0, 0.3
+#: Seconds that it may take to end everything and remove the folder, and in addition for each process: hundreds share
+#: two cores, and on a busy machine thousands of files are not removed at once.
+_STOPPING, _STOPPING_EACH = 120.0, 0.3
 
 _ANNOUNCE: ContextVar[Callable[[Keeper], None] | None] = ContextVar("_ANNOUNCE", default=None)
 

@@ -71,25 +71,32 @@ def seconds_for_all(sizes: Iterable[Size], known: Sequence[Known]) -> float | No
 def memory_for(size: Size, known: Iterable[Known]) -> float:
     """Estimate the memory that a cluster will take, in bytes.
 
-    It is that of the nearest one that was measured, and for what this one has more the slope between those that were
-    measured; as long as there is none, 16 MiB a node and 64 KiB an instance.
+    It is that of the nearest one that was measured, of those that are not larger where there are such, and for what
+    this one has more the slope between those that were measured; as long as there is none, 16 MiB a node and 64 KiB an
+    instance.
     """
     measured = {one.size: one.memory for one in known if one.memory is not None}
     nodes, instances = size
     if not measured:
         return _CLUSTER + nodes * _NODE + instances * _INSTANCE
-    (near_nodes, near_instances), memory = min(
-        measured.items(), key=lambda item: abs(_weight(item[0]) - _weight(size))
-    )
-    of_node = _slope([(n, value) for (n, i), value in measured.items() if i == near_instances], _NODE)
-    of_instance = _slope([(i, value) for (n, i), value in measured.items() if n == near_nodes], _INSTANCE)
-    more = max(0, nodes - near_nodes) * of_node + max(0, instances - near_instances) * of_instance
-    return memory + more
+    smaller = [one for one in measured if one[0] <= nodes and one[1] <= instances]
+    near = min(smaller or measured, key=lambda one: abs(_weight(one) - _weight(size)))
+    of_node = _slope([(i, n, value) for (n, i), value in measured.items()], near[1], _NODE)
+    of_instance = _slope([(n, i, value) for (n, i), value in measured.items()], near[0], _INSTANCE)
+    more = max(0, nodes - near[0]) * of_node + max(0, instances - near[1]) * of_instance
+    return measured[near] + more
 
 
-def _slope(points: Sequence[tuple[int, float]], guess: float) -> float:
-    """Return the slope between the two largest points; a guess where there is one point only."""
-    if len(points) < 2:  # noqa: PLR2004 - a line has two points
+def _slope(points: Sequence[tuple[int, int, float]], best: int, guess: float) -> float:
+    """Return the slope between two points: (what both have the same, what they differ in, value).
+
+    Those are taken that have `best` the same, or else the largest that have anything the same; a guess without.
+    """
+    lines: dict[int, list[tuple[int, float]]] = {}
+    for same, place, value in points:
+        lines.setdefault(same, []).append((place, value))
+    able = [same for same, line in lines.items() if len(line) > 1]
+    if not able:
         return guess
-    (before, low), (after, high) = sorted(points)[-2:]
+    (before, low), (after, high) = sorted(lines[best if best in able else max(able)])[-2:]
     return max(0.0, (high - low) / (after - before))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_ganeti_vcluster.ganeti.verify import Expected, Problem, parse_verify, without_expected
+from pytest_ganeti_vcluster.ganeti.verify import (
+    Expected,
+    Problem,
+    longest_verify,
+    parse_verify,
+    without_expected,
+)
 
 OUTPUT = """\
 Submitted jobs 31, 32
@@ -41,3 +47,7 @@ def test_only_what_is_expected_is_left_out() -> None:
     table = [Expected("ECLUSTERCERT", "weak .* keypair", "it is small on purpose")]
     assert without_expected([WEAK, REFUSED], table) == [REFUSED]
     assert without_expected([REFUSED], [Expected("ENODESSH", "timed out", "never mind")]) == [REFUSED]
+
+
+def test_verify_of_a_large_cluster_may_take_longer() -> None:
+    assert longest_verify(3) == longest_verify(100) < longest_verify(200) < longest_verify(500)

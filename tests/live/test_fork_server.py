@@ -28,6 +28,9 @@ from tests.live.both_ways import IS_FORKED, BothWays
 
 _PATIENCE = 30.0
 
+#: Bytes of a noded that nobody shares; by itself it takes 29 MB.
+_MOST_OF_ITS_OWN = 9_000_000
+
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[VirtualCluster]:
@@ -390,6 +393,15 @@ def test_daemons_are_forked_and_are_what_daemon_util_expects(home: VirtualCluste
 
 def test_the_cluster_verifies_clean(home: VirtualCluster) -> None:
     assert home.verify() == []
+
+
+def test_that_a_noded_shares_most_of_its_memory(home: VirtualCluster) -> None:
+    assert home.verify() == []
+    noded = home.master.daemon("noded").pid
+    assert noded is not None
+    memory = psutil.Process(noded).memory_full_info()
+    assert memory.uss < _MOST_OF_ITS_OWN
+    assert memory.rss > 2 * _MOST_OF_ITS_OWN
 
 
 def test_a_server_that_is_killed_takes_nothing_along(sleeper: BothWays) -> None:

@@ -42,6 +42,7 @@ def build_cluster(
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
         processes = base_processes(base.keeper)
+        base.wait_fork_server()
         _Boot(base, tell, access).run(one_by_one, nodes[len(one_by_one) :])
         base.tell_problems(tell)
         with timeline.stage("copy for resets"):

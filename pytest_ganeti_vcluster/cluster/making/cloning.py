@@ -80,6 +80,7 @@ def clone_cluster(
             content = content.having(_renewed(base, nodes))
         processes = base_processes(base.keeper)
         with timeline.stage("daemons"):
+            base.wait_fork_server()
             starter = Starter(farm=base.farm, optional=spec.daemons, deadline=base.deadline, tell=tell)
             starter.start_missing(nodes, nodes[0])
         with timeline.stage("readiness of sshd"):

@@ -62,6 +62,11 @@ class Foundation:
         """The cluster's folder."""
         return self.keeper.root
 
+    def wait_fork_server(self) -> None:
+        """Wait until the fork server takes programs, which is before it has loaded Ganeti; see there."""
+        if self.fork_server is not None:
+            self.fork_server.wait_reachable(self.deadline)
+
     def tell_problems(self, tell: Tell) -> None:
         """Tell of what does not work and is not needed."""
         if self.fork_server is not None and self.fork_server.problem:

@@ -14,8 +14,10 @@ from typing import Any
 from .. import activation
 from ..place import Place
 from . import imitation
+from .allocation import fill_holes
 from .names import PasswdPath, is_of_nss_wrapper, kept_above
 from .relocation import Relocation
+from .warming import warm_up
 
 #: Stands for the node's address; outside of what is leased.
 PLACEHOLDER_ADDRESS = "127.254.253.252"
@@ -58,6 +60,8 @@ class Preloaded:
     ) -> None:
         #: Descriptors that stay open in every program.
         self.kept = frozenset(kept)
+        #: See `allocation`.
+        self.filling: list[Any] = []
         self._relocation = relocation
         self._passwd = passwd
         self._place = place
@@ -102,6 +106,7 @@ def preload() -> Preloaded:
     passwd = PasswdPath.prepared()
     with kept_above() as kept:
         _import_all()
+        _warm_up()
     _check(kept, passwd)
     relocation = Relocation.find(
         [place.node_name, PLACEHOLDER_ADDRESS],
@@ -111,7 +116,7 @@ def preload() -> Preloaded:
     preloaded = Preloaded(
         relocation=relocation, passwd=passwd, kept=kept, place=place, site=site, search_path=search_path
     )
-    gc.freeze()
+    preloaded.filling = fill_holes()
     return preloaded
 
 
@@ -125,6 +130,13 @@ def _import_all() -> None:
             importlib.import_module(module.name)
         except Exception:  # noqa: BLE001  whoever needs the module gets the error
             _pass_over(module.name)
+
+
+def _warm_up() -> None:
+    try:
+        warm_up()
+    except Exception:  # noqa: BLE001  programs do it for themselves then
+        print(f"TLS is not tried beforehand: {traceback.format_exc()}", flush=True)  # noqa: T201  the log
 
 
 def _pass_over(name: str) -> None:

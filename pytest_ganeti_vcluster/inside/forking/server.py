@@ -42,13 +42,15 @@ def main() -> None:
 
 def _listen(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Whoever finds it by its name can connect, and nobody finds it with other rights.
+    unfinished = path + ".new"
     # One that was killed has left it.
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    # Until it listens nobody can connect, so that nobody finds it with other rights.
-    listener.bind(path)
-    os.chmod(path, 0o600)
+        os.unlink(unfinished)
+    listener.bind(unfinished)
+    os.chmod(unfinished, 0o600)
     listener.listen(_BACKLOG)
+    os.rename(unfinished, path)
     return listener
 
 
