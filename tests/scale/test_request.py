@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -105,3 +106,11 @@ def test_this_machine() -> None:
     here = this_machine()
     assert here.cores >= 1
     assert here.memory > 1 << 28
+
+
+def test_the_reference_tells_of_every_probe() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/scale.rst").read_text(encoding="utf-8")
+    for probe in PROBES:
+        assert f"``{probe.name}``" in page
+        for one in (probe, probe.undo):
+            assert one is None or f"``{one.operation}``" in page
