@@ -12,17 +12,16 @@ from typing import Any
 
 from pytest_ganeti_vcluster.clients.jobs import Job
 from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode
-from pytest_ganeti_vcluster.scale.probe import More, Probe, ProbeFailed, Subject
+from pytest_ganeti_vcluster.scale.probe import MADE, More, Probe, ProbeFailed, Subject
 
 _TAG = "vcluster-scale"
-_MADE = "scale-probe"
 
 #: Ganeti takes no 0 (lib/cmdlib/test.py: the duration must be more).
 _SHORTEST = 0.001
 
 
 def _run(subject: Subject, op: dict[str, Any]) -> More:
-    job = subject.cluster.submit(op)
+    job = subject.submit(op)
     job.wait(subject.patience)
     return _in_queue([job])
 
@@ -59,10 +58,9 @@ def _modify_several(subject: Subject) -> More:
 
 
 def _all_at_once(subject: Subject, ops: Sequence[dict[str, Any]]) -> More:
-    cluster = subject.cluster
     began = time.perf_counter()
     numbers = subject.luxi.submit_many_jobs(ops)
-    jobs = [Job(number, lambda: cluster.luxi) for number in numbers]
+    jobs = [Job(number, lambda: subject.luxi) for number in numbers]
     for job in jobs:
         job.wait(subject.patience)
     seconds = time.perf_counter() - began
@@ -70,9 +68,8 @@ def _all_at_once(subject: Subject, ops: Sequence[dict[str, Any]]) -> More:
 
 
 def _create(subject: Subject) -> More:
-    cluster = subject.cluster
     op = create_opcode(
-        cluster.full_name(_MADE),
+        subject.cluster.full_name(MADE),
         "diskless",
         disks=None,
         nics=(),
@@ -85,7 +82,7 @@ def _create(subject: Subject) -> More:
 
 
 def _remove(subject: Subject) -> More:
-    name = subject.cluster.full_name(_MADE)
+    name = subject.cluster.full_name(MADE)
     op = {"OP_ID": "OP_INSTANCE_REMOVE", "instance_name": name, "ignore_failures": True}
     return _run(subject, op)
 

@@ -13,7 +13,7 @@ from pytest_ganeti_vcluster.clients.records import FINAL
 from pytest_ganeti_vcluster.clients.wconfd import LIVELOCKS, LockOwner
 from pytest_ganeti_vcluster.errors import VClusterError
 from pytest_ganeti_vcluster.scale.accounting import Accounting, Look
-from pytest_ganeti_vcluster.scale.probe import Probe, ProbeFailed, Subject
+from pytest_ganeti_vcluster.scale.probe import MADE, Probe, ProbeFailed, Subject
 from pytest_ganeti_vcluster.scale.results import Figure
 from pytest_ganeti_vcluster.scale.rpc_counts import RpcCounts
 
@@ -117,9 +117,10 @@ def measure(
     """
     cluster = subject.cluster
     figures = Figures()
-    cluster.luxi.auto_archive_jobs(0, timeout=subject.patience)
+    subject.luxi.auto_archive_jobs(0, timeout=subject.patience)
+    cluster.add_name(MADE)
     meter = _Meter(Accounting.begin(cluster.parts.keeper), RpcCounts.begin(cluster))
-    with LockOwner.alive(cluster.master.path(LIVELOCKS), "vcluster-scale") as owner:
+    with LockOwner.alive(subject.master.path(LIVELOCKS), "vcluster-scale") as owner:
         subject.owner = owner
         for probe in probes:
             if not probe.fits(subject):

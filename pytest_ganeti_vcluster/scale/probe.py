@@ -5,15 +5,22 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping
-from typing import Callable, Union
+from typing import Any, Callable, Union
 
 import attrs
 
+from pytest_ganeti_vcluster.clients.jobs import Job, submit
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.wconfd import SOCKET, LockOwner, WconfdClient
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.errors import GanetiError
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
+
+_LUXI_SOCKET = "/var/run/ganeti/socket/ganeti-query"
+
+#: The instance that a probe makes and another takes away.
+MADE = "scale-probe"
 
 #: Beside the time: quantity and unit, with the value.
 More = Mapping[tuple[str, str], float]
@@ -42,6 +49,11 @@ class Subject:
     turns: Iterator[int] = attrs.field(factory=itertools.count)
     #: For locks: somebody of ours who is alive.
     owner: LockOwner | None = None
+    #: Found out once: to ask all nodes who it is takes the longer, the more there are, and is no part of a probe.
+    master: VirtualNode = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.master = self.cluster.master
 
     @property
     def patience(self) -> float:
@@ -53,12 +65,16 @@ class Subject:
     @property
     def luxi(self) -> LuxiClient:
         """A LUXI client with this patience."""
-        return attrs.evolve(self.cluster.luxi, timeout=self.patience)
+        return LuxiClient(self.master.path(_LUXI_SOCKET), timeout=self.patience)
 
     @property
     def wconfd(self) -> WconfdClient:
         """A client of wconfd with this patience."""
-        return WconfdClient(self.cluster.master.path(SOCKET), timeout=self.patience)
+        return WconfdClient(self.master.path(SOCKET), timeout=self.patience)
+
+    def submit(self, op: Mapping[str, Any]) -> Job:
+        """Submit a job of one opcode."""
+        return submit(lambda: self.luxi, op)
 
     @property
     def lock_owner(self) -> LockOwner:
@@ -68,7 +84,7 @@ class Subject:
 
     def run(self, *argv: str, check: bool = True) -> CommandResult:
         """Run a command on the master, with this patience."""
-        result = self.cluster.run(*argv, check=check, timeout=self.patience)
+        result = self.master.run(*argv, check=check, timeout=self.patience)
         # A time that is over is no answer, whether it is checked or not.
         return result.check() if result.timed_out else result
 

@@ -115,6 +115,8 @@ class Sweeping:
         try:
             cluster = self._obtain(nodes, boot)
         except GanetiError as error:
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                raise OutOfTime("the time is over") from error
             # That it does not come up is a result, too.
             boot.fail(BOOT, error)
             for size in missing:
@@ -137,7 +139,11 @@ class Sweeping:
     def _obtain(self, nodes: int, figures: Figures) -> VirtualCluster:
         spec = self.request.spec(nodes)
         began = time.perf_counter()
-        cluster = obtain_cluster(spec, self.settings, self.report.doing)
+        settings = self.settings
+        if self._deadline is not None:
+            left = max(1.0, self._deadline - time.monotonic())
+            settings = attrs.evolve(settings, timeout=min(settings.timeout, left))
+        cluster = obtain_cluster(spec, settings, self.report.doing)
         seconds = time.perf_counter() - began
         of_boot = sum(stage.seconds for stage in cluster.boot_stages)
         # What else there was to do is an image that had to be made first.
@@ -151,6 +157,17 @@ class Sweeping:
     def _measure_point(self, cluster: VirtualCluster, size: Size) -> tuple[list[Figure], bool]:
         """Fill a cluster up and measure it; whether it can be filled further."""
         figures = Figures()
+        try:
+            measured = self._fill_and_measure(cluster, size, figures)
+        except OutOfTime:
+            raise
+        except GanetiError as error:
+            # What is behind a probe would be its own error: the cluster itself is of no more use.
+            figures.fail(POINT, error)
+            return figures.all(), False
+        return [*figures.all(), *measured], not figures.failed(POPULATE)
+
+    def _fill_and_measure(self, cluster: VirtualCluster, size: Size, figures: Figures) -> list[Figure]:
         names = [one.name for one in cluster.instances]
         more = size[1] - len(names)
         if more > 0:
@@ -160,7 +177,7 @@ class Sweeping:
                 names += [one.name for one in cluster.populate(more, memory=_MEMORY)]
             except VClusterError as error:
                 figures.fail(POPULATE, error)
-                return figures.all(), False
+                return []
             figures.add(POPULATE, "wall", "s", time.perf_counter() - began)
             figures.add(POPULATE, "instances", "1", more)
         subject = Subject(
@@ -172,14 +189,13 @@ class Sweeping:
             queue_jobs=self.request.queue_jobs,
             deadline=self._deadline,
         )
-        measured = measure(
+        return measure(
             subject,
             chosen_probes(self.request.probes),
             self.request.repeat,
             check=lambda: check_time(subject),
             tell=self.report.doing,
         )
-        return [*figures.all(), *measured], True
 
     def _begin(self, size: Size) -> None:
         known = known_points(self.sweep)
@@ -187,7 +203,10 @@ class Sweeping:
 
     def _add(self, size: Size, figures: Sequence[Figure], seconds: float) -> None:
         nodes, instances = size
-        whole = [Figure(POINT, "wall", "s", (seconds,))] if seconds else []
+        whole = [Figure(POINT, "wall", "s", (seconds,))]
+        if not seconds or any(figure.operation == POINT for figure in figures):
+            # Nothing was measured here, or not to the end.
+            whole = []
         point = Point(
             nodes=nodes,
             instances=instances,
