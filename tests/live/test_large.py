@@ -28,7 +28,8 @@ def test_a_hundred_nodes_with_two_thousand_instances(vcluster: VirtualCluster) -
     vcluster.populate(_INSTANCES, memory=64)
     assert _statuses(vcluster) == ["running"] * _INSTANCES
     vcluster.run("hbal", "-L", timeout=_LONG)
-    vcluster.run("hspace", "-L", timeout=_LONG)
+    # Without these it begins with the largest that the policy allows, 1 TiB of memory and of disk: minutes.
+    vcluster.run("hspace", "-L", "--standard-alloc=1024,128,1", "--tiered-alloc=1024,1024,1", timeout=_LONG)
     # One more has an address, too.
     vcluster.add_node("late")
     assert len(vcluster.nodes) == _NODES + 1
