@@ -32,8 +32,9 @@ _FORKED = frozenset({"noded", "rapi"})
 _TOGETHER = 16
 _GROUPS_AT_ONCE = 2
 
-#: Seconds between two lines on how far the starting has come.
+#: Seconds between two lines on how far the starting has come; of fewer nodes nothing is told.
 _BETWEEN_LINES = 2.0
+_MANY = 8
 
 #: A daemon of a node, by its short name.
 _One = tuple[BootNode, str]
@@ -175,7 +176,7 @@ class _Answers:
             return
         with self._lock:
             self._count += 1
-            if time.monotonic() - self._told >= _BETWEEN_LINES:
+            if self._wanted > _MANY and time.monotonic() - self._told >= _BETWEEN_LINES:
                 self._told = time.monotonic()
                 self._tell(f"{self._count} of {self._wanted} nodes answer")
 

@@ -18,7 +18,7 @@ import attrs
 from pytest_ganeti_vcluster.errors import KeeperError
 from pytest_ganeti_vcluster.keeper.asking import accepted, connect, exchange, launch
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
-from pytest_ganeti_vcluster.keeper.processes import ProcessInfo
+from pytest_ganeti_vcluster.keeper.processes import ProcessInfo, descendants
 from pytest_ganeti_vcluster.keeper.protocol import Channel, ProtocolError
 from pytest_ganeti_vcluster.keeper.record import (
     TOKEN_VARIABLE,
@@ -299,9 +299,9 @@ class Keeper:
 
         `timeout` in seconds; None: longer, the more processes there are to end. Does nothing when it is gone already.
         """
-        count = 0
+        # Whoever was interrupted in the middle of a request has lost the connection, and cannot ask any more.
+        count = len(descendants(self.identity.pid))
         with contextlib.suppress(KeeperError):
-            count = len(self.processes())
             self._ask("stop")
         if timeout is None:
             timeout = _STOPPING + count * _STOPPING_EACH

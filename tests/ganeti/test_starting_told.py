@@ -19,6 +19,10 @@ def test_nodes_that_answer_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         answers.note("noded")
         answers.note("rapi" if number else "confd")
     assert told == ["200 of 500 nodes answer", "400 of 500 nodes answer"]
+    few = starting._Answers(3, told.append)
+    now[0] += 60
+    few.note("noded")
+    assert len(told) == 2
 
 
 def test_a_few_daemons_are_started_in_groups_for_all_processors() -> None:
