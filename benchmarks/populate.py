@@ -18,7 +18,7 @@ from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.settings import Settings
 
-#: hspace begins with the largest instance that the policy allows, 1 TiB of memory and of disk on our clusters, and tries
+#: hspace begins with the largest instance that the policy allows, 1 TiB of memory and of disk on ours, and tries
 #: smaller ones until one fits (tieredAlloc in src/Ganeti/HTools/Cluster.hs): minutes. So it is told where to begin.
 _ANSWERS = {"hbal": (), "hspace": ("--standard-alloc=1024,128,1", "--tiered-alloc=1024,1024,1")}
 #: Seconds that populating may take.
