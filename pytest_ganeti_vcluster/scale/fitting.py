@@ -250,9 +250,11 @@ def _is_worth_it(power: _Fit | None, fixed: _Fit, noise: float) -> bool:
     """Tell whether the third parameter has to be there; the criterion is Akaike's, for a variance that is known."""
     if not fixed.degrees and fixed.squares > noise:
         return False
+    if power is None:
+        # There is no other; where the exponent is not known well, its error tells.
+        return True
     variance = max(fixed.variance, noise)
-    clear = fixed.law(noise).error <= _UNCLEAR
-    return clear and (power is None or power.squares - fixed.squares > 2 * variance)
+    return fixed.law(noise).error <= _UNCLEAR and power.squares - fixed.squares > 2 * variance
 
 
 def _power(measured: list[tuple[int, float]]) -> _Fit:

@@ -171,6 +171,15 @@ def test_size_zero_tells_the_fixed_part_where_repetitions_tell_how_well(runs: in
     assert found(line(lambda size: 2 if size else 20, (0, 20, 100), noise=0.03)).law is None
 
 
+def test_size_zero_and_two_more_that_are_too_noisy_are_told_as_unclear() -> None:
+    points = [
+        Point(nodes=4, instances=size, joined="real", figures=[Figure("x", "wall", "s", values)])
+        for size, values in ((0, (1.0, 2.0, 4.0)), (20, (1.1, 2.2, 4.4)), (80, (2.0, 4.0, 8.0)))
+    ]
+    (along,) = lines(sweep(points), "x", "wall", "instances")
+    assert found(along).name.startswith("unclear (n^")
+
+
 def test_what_hardly_grows_from_zero_on_is_constant() -> None:
     assert found(line(lambda size: 2 + 0.001 * size, (0, 20, 100), noise=0.01)).name == "constant"
 
