@@ -12,6 +12,9 @@ import attrs
 from pytest_ganeti_vcluster.scale.measuring import IDLE
 from pytest_ganeti_vcluster.scale.results import POINT, Point, Size, Sweep
 
+#: The operations of getting a cluster.
+BOOT, BUILD = "boot", "building the image"
+
 #: As long as nothing is known: a cluster without nodes takes as long as one with so many of them would in addition, and
 #: so many instances as long as one node.
 _NODES_AT_REST = 20.0
@@ -25,19 +28,33 @@ _INSTANCE = 64 << 10
 
 @attrs.frozen
 class Known:
-    """A point that was measured: `seconds` that it took, and the `memory` of its cluster in bytes; None: not known."""
+    """A point that was measured.
+
+    `seconds` is what it took without getting its cluster, `boot` what that took, `memory` the cluster's in bytes; None
+    for what is not known.
+    """
 
     size: Size
     seconds: float | None
     memory: float | None
+    boot: float | None = None
 
 
 def known_points(sweep: Sweep) -> list[Known]:
     """Return what a sweep tells about what its points took."""
-    return [
-        Known(point.size, _middle(point, POINT, "wall"), _middle(point, IDLE, "memory"))
-        for point in sweep.points
-    ]
+    return [_known(point) for point in sweep.points]
+
+
+def _known(point: Point) -> Known:
+    whole = _middle(point, POINT, "wall")
+    parts = [_middle(point, BOOT, "wall"), _middle(point, BUILD, "wall")]
+    boot = sum(part for part in parts if part is not None)
+    return Known(
+        point.size,
+        None if whole is None else max(0.0, whole - boot),
+        _middle(point, IDLE, "memory"),
+        None if parts[0] is None else boot,
+    )
 
 
 def _middle(point: Point, operation: str, quantity: str) -> float | None:
@@ -45,16 +62,22 @@ def _middle(point: Point, operation: str, quantity: str) -> float | None:
     return None if figure is None else figure.middle
 
 
-def seconds_for(size: Size, known: Iterable[Known]) -> float | None:
+def seconds_for(size: Size, known: Sequence[Known]) -> float | None:
     """Estimate the seconds that a point will take; None as long as nothing was measured.
 
-    It is the time of the largest point that was measured, in proportion.
+    It is the time of the largest point that was measured, in proportion; and that of the largest cluster, for a number
+    of nodes that there was none of.
     """
     measured = [(_weight(one.size), one.seconds) for one in known if one.seconds is not None]
     if not measured:
         return None
     weight, seconds = max(measured)
-    return seconds * _weight(size) / weight
+    estimate = seconds * _weight(size) / weight
+    boots = [(_weight((one.size[0], 0)), one.boot) for one in known if one.boot is not None]
+    if boots and size[0] not in {one.size[0] for one in known}:
+        weight, seconds = max(boots)
+        estimate += seconds * _weight((size[0], 0)) / weight
+    return estimate
 
 
 def _weight(size: Size) -> float:
@@ -64,8 +87,16 @@ def _weight(size: Size) -> float:
 
 def seconds_for_all(sizes: Iterable[Size], known: Sequence[Known]) -> float | None:
     """Estimate the seconds that several points will take; None as long as nothing was measured."""
-    each = [seconds_for(size, known) for size in sizes]
-    return None if None in each else sum(one for one in each if one is not None)
+    there = list(known)
+    total = 0.0
+    for size in sizes:
+        seconds = seconds_for(size, there)
+        if seconds is None:
+            return None
+        total += seconds
+        # Its cluster will be there for the next ones.
+        there.append(Known(size, None, None))
+    return total
 
 
 def memory_for(size: Size, known: Iterable[Known]) -> float:

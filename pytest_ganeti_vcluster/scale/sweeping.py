@@ -27,7 +27,7 @@ from pytest_ganeti_vcluster.scale.request import Request
 from pytest_ganeti_vcluster.scale.results import BUILD, POINT, Figure, Point, Size, Sweep
 from pytest_ganeti_vcluster.settings import Settings
 
-#: Operations beside those of probes.
+#: The operation of filling a cluster up.
 BOOT, POPULATE = "boot", "populate"
 
 #: Seconds beyond the stages of a boot that tell that an image had to be made first.

@@ -36,6 +36,13 @@ def test_time_grows_with_nodes_and_instances() -> None:
     assert seconds_for_all([(20, 0), (60, 0)], known) == pytest.approx(120.0)
 
 
+def test_a_cluster_that_there_is_need_not_be_got_again() -> None:
+    known = [Known((20, 0), 40.0, None, boot=80.0)]
+    assert seconds_for((20, 400), known) == pytest.approx(60.0)
+    assert seconds_for((60, 0), known) == pytest.approx(80.0 + 160.0)
+    assert seconds_for_all([(60, 0), (60, 0)], known) == pytest.approx(80.0 + 160.0 + 80.0)
+
+
 def test_memory_follows_the_slopes_that_were_measured() -> None:
     known = [
         Known((10, 0), None, 200.0 * MIB),
@@ -51,10 +58,15 @@ def test_memory_follows_the_slopes_that_were_measured() -> None:
 
 
 def test_what_points_took_is_read_from_results() -> None:
-    figures = [Figure("point", "wall", "s", (12.0,)), Figure("idle", "memory", "B", (5.0,))]
+    figures = [
+        Figure("boot", "wall", "s", (2.0,)),
+        Figure("building the image", "wall", "s", (3.0,)),
+        Figure("point", "wall", "s", (12.0,)),
+        Figure("idle", "memory", "B", (5.0,)),
+    ]
     done = Point(nodes=3, instances=0, joined="real", figures=figures)
     failed = Point(nodes=9, instances=0, joined="bulk", figures=[Figure("boot", "wall", "s", (), "it broke")])
     assert known_points(sweep([done, failed])) == [
-        Known((3, 0), 12.0, 5.0),
+        Known((3, 0), 7.0, 5.0, 5.0),
         Known((9, 0), None, None),
     ]
