@@ -13,6 +13,7 @@ from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import ImageCacheUnusable
+from pytest_ganeti_vcluster.images.content import Content
 from pytest_ganeti_vcluster.images.store import ImageStore
 from pytest_ganeti_vcluster.settings import Settings
 
@@ -70,7 +71,7 @@ def test_clones_of_one_image_live_side_by_side(settings: Settings) -> None:
 @pytest.mark.usefixtures("_image")
 def test_a_damaged_image_is_built_again(settings: Settings) -> None:
     damaged = content_of(settings)
-    config = damaged / "tree/node1.vc/var/lib/ganeti/config.data"
+    config = damaged / "tree" / Content.load(damaged).entries["node1.vc/var/lib/ganeti/config.data"].digest
     data = config.read_bytes()
     config.write_bytes(data.replace(b'"serial_no"', b'"serial_mo"', 1))
     told: list[str] = []
