@@ -112,7 +112,8 @@ def name_of(exponent: float, error: float) -> str:
     """Return an exponent in words: `"between linear and quadratic (n^1.4 ± 0.1)"`."""
     power = f"n^{exponent:.2f} ± {error:.2f}"
     if not error <= _UNCLEAR:
-        return f"unclear ({power})"
+        # So little is known of some that a number would only mislead.
+        return f"unclear ({power})" if error <= 2 * _UNCLEAR else "unclear"
     whole = round(exponent)
     tolerance = min(max(_TOLERANCE, error), _WIDEST_TOLERANCE)
     if whole > max(_NAMES):

@@ -113,8 +113,9 @@ def test_sizes_that_lie_on_a_law_by_luck_have_the_error_of_their_repetitions() -
 
 def test_noise_beyond_all_bounds_is_told_as_unclear() -> None:
     assert name_of(1.2, 0.8) == "unclear (n^1.20 ± 0.80)"
-    assert name_of(1.2, float("inf")).startswith("unclear")
-    assert name_of(1.2, float("nan")).startswith("unclear")
+    assert name_of(5, 166) == "unclear"
+    assert name_of(1.2, float("inf")) == "unclear"
+    assert name_of(1.2, float("nan")) == "unclear"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_size_zero_and_two_more_that_are_too_noisy_are_told_as_unclear() -> None
         for size, values in ((0, (1.0, 2.0, 4.0)), (20, (1.1, 2.2, 4.4)), (80, (2.0, 4.0, 8.0)))
     ]
     (along,) = lines(sweep(points), "x", "wall", "instances")
-    assert found(along).name.startswith("unclear (n^")
+    assert found(along).name.startswith("unclear")
 
 
 def test_what_hardly_grows_from_zero_on_is_constant() -> None:

@@ -45,7 +45,9 @@ class Grown:
     def exponent(self) -> str:
         """The exponent with its error; empty where there is none."""
         law = self.growth.law
-        return "" if law is None else f"{law.exponent:.2f} ± {law.error:.2f}"
+        if law is None or self.growth.name == "unclear":
+            return ""
+        return f"{law.exponent:.2f} ± {law.error:.2f}"
 
     @property
     def fixed(self) -> str:
