@@ -12,7 +12,7 @@ import json
 import socket
 import time
 import uuid
-from typing import Any
+from typing import Any, Callable
 
 import attrs
 
@@ -49,11 +49,15 @@ class ConfdReply:
 
 @attrs.frozen
 class ConfdClient:
-    """Ask the confd at `address`; `hmac_key` is all of var/lib/ganeti/hmac.key, the line end included."""
+    """Ask the confd at `address`; `hmac_key` is all of var/lib/ganeti/hmac.key, the line end included.
+
+    `make_socket` makes a socket of a kind where that is to be another than this process would make.
+    """
 
     hmac_key: bytes = attrs.field(repr=False)
     address: str
     port: int = 1814
+    make_socket: Callable[[int], socket.socket] | None = attrs.field(default=None, repr=False)
 
     def ping(self, timeout: float = 2.0) -> bool:
         """Give whether confd answers a ping in `timeout` seconds; at once `False` where nothing listens."""
@@ -71,8 +75,7 @@ class ConfdClient:
         deadline = Deadline.after(timeout)
         salt = str(uuid.uuid4())
         request = {"protocol": PROTOCOL_VERSION, "type": kind, "query": query, "rsalt": salt}
-        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as connection:
+        with self._socket() as connection:
             try:
                 connection.connect((self.address, self.port))
                 while not deadline.passed():
@@ -90,6 +93,12 @@ class ConfdClient:
             f"No answer from confd at {self.address} port {self.port} in {timeout:g} s",
             cure="confd is silent where the key is wrong or the clocks differ by more than 5 minutes",
         )
+
+    def _socket(self) -> socket.socket:
+        if self.make_socket is not None:
+            return self.make_socket(socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        return socket.socket(family, socket.SOCK_DGRAM)
 
     def _receive(self, connection: socket.socket, salt: str, deadline: Deadline) -> ConfdReply | None:
         while not deadline.passed():

@@ -6,11 +6,13 @@ import attrs
 
 from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
-from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
+from pytest_ganeti_vcluster.engines.base import Site
+from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Stage
 from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
+from pytest_ganeti_vcluster.ganeti.verify import EXPECTED, EXPECTED_UNMODIFIED, Expected
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.settings import Settings
 
@@ -23,9 +25,22 @@ class ClusterParts:
     settings: Settings
     installation: GanetiInstallation
     keeper: Keeper
-    site: LoopbackSite
+    site: Site
     farm: Farm
     bootstrap: Bootstrap
     node_maker: NodeMaker
     access: RapiAccess
     stages: tuple[Stage, ...]
+
+    @property
+    def expected_findings(self) -> tuple[Expected, ...]:
+        """What `gnt-cluster verify` says of the cluster that tells nothing about it."""
+        return EXPECTED_UNMODIFIED if self.site.has_machines else EXPECTED
+
+    def need_adaptations(self, what: str) -> None:
+        """Raise `EngineUnavailable` where nodes run Ganeti unmodified; `what` needs it adapted."""
+        if self.site.has_machines:
+            raise EngineUnavailable(
+                f"engine {self.site.engine!r} cannot do this: {what}",
+                cure='use engine "loopback" for this cluster',
+            )

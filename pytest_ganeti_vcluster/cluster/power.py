@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import attrs
 
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
+from pytest_ganeti_vcluster.engines.base import BOOT_ID
 from pytest_ganeti_vcluster.errors import DaemonDied, UserError
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
-from pytest_ganeti_vcluster.ganeti.node_root import BOOT_ID, RUNNING_INSTANCES, VOLATILE, make_volatile
+from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES, VOLATILE, make_volatile
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid, wait_ready
 from pytest_ganeti_vcluster.keeper.locking import locked
 
@@ -36,6 +37,8 @@ class NodePower:
         with self._held():
             if self.is_on:
                 self._end_all()
+                # It stays switched on, and one can log in.
+                self.parts.site.follow_power()
 
     def off(self) -> None:
         """See `VirtualNode.power_off`."""

@@ -18,9 +18,9 @@ from pytest_ganeti_vcluster.cluster.scripts import Scripts
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT, VirtualInstance
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
-from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
+from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
 from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
@@ -118,7 +118,7 @@ class VirtualCluster:
 
     def full_name(self, name: str) -> str:
         """Return a name with the cluster's domain, unless it has one."""
-        return name if "." in name else f"{name}.{DOMAIN}"
+        return name if "." in name else f"{name}.{self.parts.site.domain}"
 
     def add_name(self, name: str) -> str:
         """Make a name, such as an instance's, known to every node, and return its address."""
@@ -130,6 +130,7 @@ class VirtualCluster:
 
         `gnt-cluster modify --node-parameters=oob_program=...` has Ganeti use it for all nodes.
         """
+        self.parts.need_adaptations("oob_program")
         return self.parts.farm.folder / "oob"
 
     # Ways to talk to it
@@ -146,7 +147,8 @@ class VirtualCluster:
         RAPI also answers at the address of the master itself, as on a real node. Once it has another certificate than
         we made for it (`gnt-cluster renew-crypto`), the client expects just that one.
         """
-        return self.parts.access.client(self.ip, self.master.root, self.parts.installation.share)
+        where = self.parts.site.reach(self.ip, RAPI_PORT)
+        return self.parts.access.client(where, self.master.root, self.parts.installation.share)
 
     def run(
         self,
@@ -348,14 +350,14 @@ class VirtualCluster:
     def verify(self) -> list[Problem]:
         """Run `gnt-cluster verify` and return what it found, less what a virtual cluster cannot help.
 
-        What is left out, and why, is `ganeti.verify.EXPECTED`; the docs show it.
+        What is left out, and why, is `ganeti.verify.EXPECTED` (`EXPECTED_UNMODIFIED` on engine `namespaces`).
         """
         longest = longest_verify(len(self.nodes))
         result = self.run("gnt-cluster", "verify", "--error-codes", check=False, timeout=longest)
         problems = parse_verify(result.stdout + result.stderr)
         if result.returncode and not problems:
             result.check()
-        return without_expected(problems)
+        return without_expected(problems, self.parts.expected_findings)
 
     @property
     def rapi_access(self) -> RapiAccess:

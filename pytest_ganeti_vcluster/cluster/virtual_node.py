@@ -154,11 +154,7 @@ class VirtualNode:
     @property
     def holds_master_ip(self) -> bool:
         """Whether Ganeti has set up the master IP address on this node."""
-        try:
-            held = self.path("/var/run/vcluster-master-ip").read_text(encoding="ascii")
-        except FileNotFoundError:
-            return False
-        return held.strip() == self._cluster.ip
+        return self._cluster.parts.site.holds(self._boot_node.site, self._cluster.ip)
 
     def reinstall(self) -> None:
         """End all that runs here and empty the node's root: a machine that was just installed, is on and answers ssh.
@@ -174,6 +170,7 @@ class VirtualNode:
 
     @bridges.setter
     def bridges(self, names: Sequence[str]) -> None:
+        self._cluster.parts.need_adaptations("give a node other bridges")
         self._bridges_path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
     @property
@@ -190,6 +187,7 @@ class VirtualNode:
         the node reports as free what its running instances leave; of disk what all files below its /srv/ganeti
         leave, at their full sizes. Raises `SpecError`.
         """
+        self._cluster.parts.need_adaptations("have a node report another capacity")
         wanted = NodeSpec(memory=memory, cpus=cpus, disk=disk).capacity
         write_capacity(self.root, {**read_capacity(self.root), **wanted})
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Protocol
 
 import attrs
+
+from pytest_ganeti_vcluster.engines.network import MachineNetwork, Network
 
 
 @attrs.frozen
@@ -32,15 +36,22 @@ class SiteTools:
     library_path: tuple[Path, ...] = ()
 
 
+#: What the names of a cluster end with.
+DOMAIN = "vc"
+
 #: Is in the root folder of a node that is switched off.
 OFF = "powered-off"
+
+#: Below a node's root: what the kernel of a node of its own would tell in /proc/sys/kernel/random/boot_id.
+BOOT_ID = "var/run/vcluster-boot-id"
 
 
 @attrs.frozen
 class NodeSite:
     """A virtual node as its engine made it: full name, number (from 1), IP address and root folder.
 
-    `secondary_ip` is its second address, empty where the nodes of the cluster have one only.
+    `secondary_ip` is its second address, empty where the nodes of the cluster have one only; its addresses are in
+    `network`.
     """
 
     name: str
@@ -48,6 +59,7 @@ class NodeSite:
     ip: str
     root: Path
     secondary_ip: str = ""
+    network: Network = attrs.field(factory=MachineNetwork, repr=False)
 
     @property
     def addresses(self) -> list[str]:
@@ -65,8 +77,41 @@ class NodeSite:
         return not self.off_mark.exists()
 
 
+class Plan(Protocol):
+    """Which address of a cluster is for what; nodes are counted from 1."""
+
+    @property
+    def blocks(self) -> tuple[IPv4Network, ...]:
+        """The networks that the addresses are of."""
+
+    @property
+    def spare_ips(self) -> tuple[str, ...]:
+        """Addresses that nothing of ours uses: for renames, and for what must not answer."""
+
+    def node_ip(self, number: int) -> str:
+        """The address of a node."""
+
+    def instance_ip(self, number: int) -> str:
+        """The address of an instance, counted from 1."""
+
+
+class Names(Protocol):
+    """The names of a cluster, which any process may change: a hosts file and a list of the nodes."""
+
+    path: Path
+    nodes_path: Path
+
+    def nodes(self) -> dict[str, str]:
+        """Return the addresses of all nodes by canonical name."""
+
+    def set(self, address: str, *names: str) -> None:
+        """Give `address` to `names`, the first of which is canonical."""
+
+
 class Site(Protocol):
     """The part of one cluster that its engine makes: addresses, names, ssh. Made by an engine, ended by the keeper."""
+
+    cluster_name: str
 
     @property
     def engine(self) -> str:
@@ -77,6 +122,10 @@ class Site(Protocol):
         """What tests may need of an engine and have here, such as "partition"."""
 
     @property
+    def has_machines(self) -> bool:
+        """Whether nodes are machines of their own, with the paths that Ganeti was built for: it runs unmodified."""
+
+    @property
     def domain(self) -> str:
         """What all names of the cluster end with."""
 
@@ -85,20 +134,67 @@ class Site(Protocol):
         """Port on which every node answers ssh."""
 
     @property
+    def master_netdev(self) -> str:
+        """The interface of a node to which the master IP is added."""
+
+    @property
     def cluster_ip(self) -> str:
         """The address that belongs to the cluster's name."""
+
+    @property
+    def lease(self) -> Plan:
+        """The addresses."""
+
+    @property
+    def hosts(self) -> Names:
+        """All names of the cluster."""
+
+    @property
+    def host_key(self) -> Path:
+        """Private ssh host key of all nodes; the public one is beside it."""
+
+    @property
+    def admin_key(self) -> Path:
+        """Private key by which the nodes' root users may log in before Ganeti has made its own."""
+
+    def passwd(self, node: NodeSite) -> str:
+        """Text of the node's passwd file."""
 
     def node(self, name: str, index: int) -> NodeSite:
         """Return the site of node number `index` (from 1) and make its name known."""
 
+    def nodes(self, wanted: Sequence[tuple[str, int]], *, wait: bool = True) -> list[NodeSite]:
+        """Make nodes known, each given by name and number; else as `node`, and `start` for `wait`."""
+
+    def site_of(self, name: str, index: int) -> NodeSite:
+        """Return the site of a node by its name and number, and change nothing."""
+
     def forget(self, name: str) -> None:
         """Take a name back."""
+
+    def knows(self, name: str) -> bool:
+        """Whether a name is known, a node's or any other."""
 
     def add_name(self, name: str) -> str:
         """Make a further name known, such as an instance's, and return its address; the same if it is known."""
 
+    def add_cluster_name(self, name: str) -> str:
+        """Make a further name for the cluster known and return its address; the same if it is known."""
+
+    def put_back(self, hosts: str, nodes: str) -> None:
+        """Put back the names of an earlier moment: the texts of the two files of `hosts`."""
+
     def environment(self, node: NodeSite) -> dict[str, str]:
-        """Variables that put a process onto the node."""
+        """Variables that put a process onto the node, or that it finds there."""
+
+    def command(self, node: NodeSite, argv: Sequence[str]) -> Command | None:
+        """Return what has to be run here to run `argv` on the node, in its root user's home; None where it is down."""
+
+    def furnish(self, node: NodeSite) -> None:
+        """Put into a node's root folder what the engine has there, where it is more than Ganeti's."""
+
+    def bring_up(self, node: NodeSite) -> None:
+        """Have a node whose root folder has just been made be there for others. Raises `BootFailed`."""
 
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once, logins too."""
@@ -106,8 +202,22 @@ class Site(Protocol):
     def follow_power(self) -> None:
         """Have nodes that are on be reachable, and those that are off not."""
 
+    def reach(self, address: str, port: int) -> str:
+        """Return where processes of this machine reach a TCP port of the cluster, as HOST:PORT."""
+
+    def holds(self, node: NodeSite, address: str) -> bool:
+        """Whether Ganeti has set up an address, such as the master IP, on the node."""
+
     def start(self, *, wait: bool = True) -> None:
         """Start what serves all nodes, such as sshd; with `wait` false, `wait_ready` waits for it."""
 
     def wait_ready(self) -> None:
         """Return when what was started answers."""
+
+
+@attrs.frozen
+class Command:
+    """What runs a command on a node: arguments, and the folder to start it in."""
+
+    argv: Sequence[str]
+    folder: Path

@@ -6,10 +6,11 @@ import socket
 from collections.abc import Set as AbstractSet
 
 from pytest_ganeti_vcluster.engines.base import Probe
+from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.errors import EngineUnavailable
 
 #: What tests may need of each engine.
-CAPABILITIES: dict[str, frozenset[str]] = {"loopback": frozenset()}
+CAPABILITIES: dict[str, frozenset[str]] = {"loopback": frozenset(), "namespaces": frozenset()}
 
 
 def probe_loopback() -> Probe:
@@ -24,6 +25,11 @@ def probe_loopback() -> Probe:
                 cure="run on Linux, with a loopback interface that is up",
             )
     return Probe(available=True, reason="works everywhere on Linux")
+
+
+def probe_engine(name: str) -> Probe:
+    """Tell whether an engine can work here, by trying."""
+    return probe_loopback() if name == "loopback" else try_namespaces().probe
 
 
 def choose_engine(wanted: str | None, option: str, needs: AbstractSet[str]) -> str:
@@ -42,7 +48,7 @@ def choose_engine(wanted: str | None, option: str, needs: AbstractSet[str]) -> s
             f"engine {name!r} cannot do: {', '.join(lacking)}",
             cure="leave `needs` out of the spec, or run where an engine can",
         )
-    found = probe_loopback()
+    found = probe_engine(name)
     if not found.available:
         raise EngineUnavailable(f"engine {name!r}: {found.reason}", cure=found.cure)
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NodeAddress
 from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.init_options import with_ssh_port
 from pytest_ganeti_vcluster.ganeti.node_root import BRIDGES
+from pytest_ganeti_vcluster.ganeti.rapi_access import RAPI_CERTIFICATE, READY_CERTIFICATE
 from pytest_ganeti_vcluster.ganeti.readiness import DaemonWatch, log_tail, wait_ready
 
 # Bounds wide enough for any instance that a test can think of; upstream's vcluster-setup prints the same.
@@ -64,24 +66,41 @@ class BootNode:
     @property
     def address(self) -> NodeAddress:
         """Where its daemons are."""
-        return NodeAddress(self.site.ip, self.site.root)
+        return NodeAddress(self.site.ip, self.site.root, network=self.site.network)
 
 
 class Bootstrap:
     """Boot one cluster. `deadline` (`time.monotonic`) bounds it all; what goes wrong is a `BootFailed`."""
 
-    def __init__(self, farm: Farm, *, ssh_port: int, daemons: Sequence[str], deadline: float) -> None:
+    def __init__(
+        self,
+        farm: Farm,
+        *,
+        ssh_port: int,
+        daemons: Sequence[str],
+        deadline: float,
+        master_netdev: str = "lo",
+    ) -> None:
         self._farm = farm
+        self._master_netdev = master_netdev
         self._ssh_port = ssh_port
         self._daemons = tuple(daemons)
         self._deadline = deadline
 
     def until(self, deadline: float) -> Bootstrap:
         """Return the same with another deadline."""
-        return Bootstrap(self._farm, ssh_port=self._ssh_port, daemons=self._daemons, deadline=deadline)
+        return Bootstrap(
+            self._farm,
+            ssh_port=self._ssh_port,
+            daemons=self._daemons,
+            deadline=deadline,
+            master_netdev=self._master_netdev,
+        )
 
     def check_adaptations(self, node: BootNode) -> None:
         """Raise `AdaptationFailed` unless every adaptation fits this Ganeti."""
+        if not self._farm.is_adapted:
+            return
         result = self._run(node, str(self._farm.check), what="check the adaptations")
         failed: Mapping[str, str] = json.loads(result.stdout)["failed"]
         if failed:
@@ -101,7 +120,7 @@ class Bootstrap:
             master,
             "gnt-cluster",
             "init",
-            "--master-netdev=lo",
+            f"--master-netdev={self._master_netdev}",
             "--ssh-key-type=rsa",
             "--enabled-hypervisors=fake",
             f"--enabled-disk-templates={','.join(disk_templates)}",
@@ -112,6 +131,13 @@ class Bootstrap:
             cluster_name,
             what="init the cluster",
         )
+
+    def put_rapi_certificate(self, master: BootNode) -> None:
+        """Have RAPI use the certificate that was made for it; nodes that join get it from the master."""
+        shutil.move(str(master.site.root / READY_CERTIFICATE), str(master.site.root / RAPI_CERTIFICATE))
+        for action in ("stop", "start"):
+            argv = (str(self._farm.daemon_util), action, DAEMONS["rapi"].program)
+            master.shell.run(*argv, timeout=max(1.0, self._deadline - time.monotonic()))
 
     def add(self, master: BootNode, node: BootNode) -> None:
         """Join a node over ssh (`gnt-node add`), start its optional daemons and make it what it is to be."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 
 import attrs
 
-from pytest_ganeti_vcluster.engines.base import OFF
+from pytest_ganeti_vcluster.engines.base import OFF, Command
 from pytest_ganeti_vcluster.errors import CommandFailed
 from pytest_ganeti_vcluster.keeper.client import Keeper
 
@@ -57,12 +57,16 @@ class CommandResult:
 
 @attrs.frozen
 class NodeShell:
-    """Run commands on one virtual node, as its root user would. The keeper owns what they leave running."""
+    """Run commands on one virtual node, as its root user would. The keeper owns what they leave running.
+
+    `command` says what is to be run here for one; None where the node is down.
+    """
 
     keeper: Keeper
     name: str
     root: Path
     environment: Mapping[str, str]
+    _command: Callable[[Sequence[str]], Command | None]
 
     def run(
         self,
@@ -81,13 +85,17 @@ class NodeShell:
         time is over.
         """
         environment = {**self.environment, **(env or {})}
-        refused = self._refused(argv, environment)
-        if refused is not None:
-            return refused.check() if check else refused
+        command = None if (self.root / OFF).exists() else self._command(argv)
+        if command is None:
+            result = CommandResult(argv, self.name, _NOT_REACHED, "", f"{self.name} is switched off", 0.0)
+            return result.check() if check else result
+        if "/" not in argv[0] and shutil.which(argv[0], path=environment.get("PATH")) is None:
+            result = CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
+            return result.check() if check else result
         outcome = self.keeper.run(
-            list(argv),
+            command.argv,
             env=environment,
-            cwd=self.root / "root",
+            cwd=command.folder,
             stdin=None if stdin is None else stdin.encode(),
             timeout=timeout,
             watch=watch,
@@ -102,11 +110,3 @@ class NodeShell:
             timed_out=outcome.timed_out,
         )
         return result.check() if check else result
-
-    def _refused(self, argv: tuple[str, ...], environment: Mapping[str, str]) -> CommandResult | None:
-        """Return what comes of a command that cannot even be started; None where it can."""
-        if (self.root / OFF).exists():
-            return CommandResult(argv, self.name, _NOT_REACHED, "", f"{self.name} is switched off", 0.0)
-        if "/" not in argv[0] and shutil.which(argv[0], path=environment.get("PATH")) is None:
-            return CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
-        return None

@@ -14,6 +14,7 @@ import attrs
 
 from pytest_ganeti_vcluster.clients.confd import REQ_PING, ConfdClient
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
+from pytest_ganeti_vcluster.engines.network import MachineNetwork, Network
 from pytest_ganeti_vcluster.errors import GanetiError
 
 #: Ports, from Ganeti's src/Ganeti/Constants.hs (daemonsPorts).
@@ -29,7 +30,7 @@ _TIMEOUT = 5.0
 
 @attrs.frozen
 class NodeAddress:
-    """Where a node's daemons are to be found: its IP address and its root folder.
+    """Where a node's daemons are to be found: its IP address in `network`, and its root folder.
 
     `credentials` is the root of a master candidate, as which noded is asked; None: the node's own.
     """
@@ -37,6 +38,11 @@ class NodeAddress:
     ip: str
     root: Path
     credentials: Path | None = None
+    network: Network = attrs.field(factory=MachineNetwork, repr=False)
+
+    def connect(self, port: int) -> socket.socket:
+        """Return a connection to one of its daemons. Raises `OSError`."""
+        return self.network.connect(self.ip, port, _TIMEOUT)
 
     def path(self, inner: str) -> Path:
         """Path of a file of the node."""
@@ -58,7 +64,7 @@ def _context(certificate: Path | None, _written: int, _inode: int) -> ssl.SSLCon
 def _connect_tls(node: NodeAddress, port: int, certificate: Path | None = None) -> ssl.SSLSocket:
     written = certificate.stat() if certificate is not None else None
     context = _context(certificate, *(written.st_mtime_ns, written.st_ino) if written else (0, 0))
-    return context.wrap_socket(socket.create_connection((node.ip, port), timeout=_TIMEOUT))
+    return context.wrap_socket(node.connect(port))
 
 
 def _ask_http(
@@ -90,11 +96,17 @@ def _ask_rapi(node: NodeAddress) -> None:
 
 
 def _ask_mond(node: NodeAddress) -> None:
-    _ask_http(http.client.HTTPConnection(node.ip, MOND_PORT, timeout=_TIMEOUT), "GET", "/")
+    _ask_plain(node, MOND_PORT)
 
 
 def _ask_metad(node: NodeAddress) -> None:
-    _ask_http(http.client.HTTPConnection(node.ip, METAD_PORT, timeout=_TIMEOUT), "GET", "/")
+    _ask_plain(node, METAD_PORT)
+
+
+def _ask_plain(node: NodeAddress, port: int) -> None:
+    connection = http.client.HTTPConnection(node.ip, port, timeout=_TIMEOUT)
+    connection.sock = node.connect(port)
+    _ask_http(connection, "GET", "/")
 
 
 def _ask_luxid(node: NodeAddress) -> None:
@@ -121,7 +133,9 @@ def _ask_wconfd(node: NodeAddress) -> None:
 def _ask_confd(node: NodeAddress) -> None:
     key = node.path("var/lib/ganeti/hmac.key").read_bytes()
     try:
-        reply = ConfdClient(key, node.ip, CONFD_PORT).query(REQ_PING, "", timeout=1.0)
+        reply = ConfdClient(key, node.ip, CONFD_PORT, node.network.new_socket).query(
+            REQ_PING, "", timeout=1.0
+        )
     except GanetiError as error:
         raise ConnectionError("confd does not answer a ping") from error
     # Only master candidates have a configuration to serve; elsewhere confd runs as well, and answers with an error.

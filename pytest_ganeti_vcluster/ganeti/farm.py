@@ -29,7 +29,7 @@ from pytest_ganeti_vcluster.errors import AdaptationFailed
 from pytest_ganeti_vcluster.ganeti import session_tickets
 from pytest_ganeti_vcluster.ganeti.curl_library import UNCHANGED, CurlLibrary, make_curl_library
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
-from pytest_ganeti_vcluster.ganeti.node_root import DEFAULT_SSH_CONFIG
+from pytest_ganeti_vcluster.ganeti.node_root import DEFAULT_SSH_CONFIG, daemon_arguments
 from pytest_ganeti_vcluster.ganeti.stubs import Stubs, put
 
 #: Where the programs of the machine are.
@@ -131,6 +131,11 @@ class Farm:
     has_openssl_settings: bool = False
 
     @property
+    def is_adapted(self) -> bool:
+        """Whether Ganeti is adapted to virtual nodes."""
+        return True
+
+    @property
     def sbin(self) -> Path:
         """Folder of gnt-* and ganeti-*."""
         return self.folder / "sbin"
@@ -169,6 +174,10 @@ class Farm:
     def openssl_settings(self) -> Path:
         """Settings of OpenSSL for all processes of nodes, where `has_openssl_settings`."""
         return self.folder / "openssl.cnf"
+
+    def daemon_arguments(self, name: str, ip: str) -> list[str]:
+        """Return the arguments of a daemon, by its short name, on the node with an address."""
+        return daemon_arguments(name, ip)
 
     @property
     def path(self) -> str:

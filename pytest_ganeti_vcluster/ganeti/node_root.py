@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.engines.base import BOOT_ID, NodeSite
 from pytest_ganeti_vcluster.ganeti.daemons import METAD_PORT
 
 #: Longest path of a Unix socket below a node root (lib/pathutils.py: SOCKET_DIR).
@@ -40,9 +40,6 @@ VOLATILE = ("var/run", "var/lock")
 #: The instances that run (lib/hypervisor/hv_fake.py).
 RUNNING_INSTANCES = "var/run/ganeti/fake-hypervisor"
 
-#: What the kernel of a node of its own would tell in /proc/sys/kernel/random/boot_id.
-BOOT_ID = "var/run/vcluster-boot-id"
-
 #: What ssh goes by on a node where it is to read no configuration: the port that is 22 on real nodes.
 DEFAULT_SSH_CONFIG = "etc/ssh/ssh_config"
 
@@ -59,7 +56,8 @@ OS_SCRIPTS = ("create", "import", "export", "rename", "verify")
 #: How large a node says that it is.
 _CAPACITY = "etc/vcluster-node.json"
 
-_FILE_STORAGE_PATHS = "/srv/ganeti/file-storage\n/srv/ganeti/shared-file-storage\n"
+#: Where file storage may be.
+FILE_STORAGE_PATHS = "/srv/ganeti/file-storage\n/srv/ganeti/shared-file-storage\n"
 
 _COMMAND = """\
 #!/bin/bash
@@ -123,7 +121,7 @@ def make_node_root(
     (root / "etc/passwd").write_text(passwd, encoding="utf-8")
     defaults = (f"{name.upper()}_ARGS='{shlex.join(daemon_arguments(name, node.ip))}'" for name in _DEFAULTS)
     (root / "etc/default/ganeti").write_text("\n".join(defaults) + "\n", encoding="utf-8")
-    (root / "etc/ganeti/file-storage-paths").write_text(_FILE_STORAGE_PATHS, encoding="utf-8")
+    (root / "etc/ganeti/file-storage-paths").write_text(FILE_STORAGE_PATHS, encoding="utf-8")
     (root / "etc/hosts").write_text("127.0.0.1\tlocalhost\n", encoding="utf-8")
     (root / "etc/vcluster-addresses").write_text("\n".join(node.addresses) + "\n", encoding="utf-8")
     make_volatile(root)

@@ -16,12 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
-from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
 
 USERNAME = "vcluster"
 
 #: Below a node's root: key and certificate.
 RAPI_CERTIFICATE = "var/lib/ganeti/rapi.pem"
+
+#: Below a node's root: where they wait for a cluster that is made before them.
+READY_CERTIFICATE = "root/rapi.pem"
 
 _ORGANIZATION = "pytest-ganeti-vcluster"
 #: Ganeti warns of certificates that end within 30 days (lib/cmdlib/cluster/verify.py).
@@ -44,10 +46,10 @@ class RapiAccess:
         users.touch(mode=_PRIVATE)
         users.write_text(f"{self.username} {{cleartext}}{self.password} write\n", encoding="utf-8")
 
-    def client(self, address: str, node_root: Path, module_folder: Path) -> RapiClient:
-        """Return a client of RAPI at `address`, whose node has its files in `node_root`; see `RapiClient`."""
+    def client(self, where: str, node_root: Path, module_folder: Path) -> RapiClient:
+        """Return a client of RAPI at `where` (HOST:PORT), whose node has its files in `node_root`; see `RapiClient`."""
         return RapiClient(
-            f"https://{address}:{RAPI_PORT}",
+            f"https://{where}",
             self.username,
             self.password,
             self.ca_file,

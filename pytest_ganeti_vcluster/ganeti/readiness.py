@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import psutil
 
+from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.errors import DaemonDied, LuxiError
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY, Daemon, NodeAddress
 
@@ -38,14 +39,22 @@ def daemon_pid(daemon: Daemon, root: Path) -> int | None:
         # Ganeti writes over what a killed daemon has left and does not shorten it (lib/utils/process.py: WritePidFile,
         # src/Ganeti/Daemon.hs: writePidFile), so that more lines may follow; it reads the first one only, too.
         pid = int(daemon.pid_path(root).read_text(encoding="ascii").partition("\n")[0])
+        first = FirstProcess.read(root)
+        if first is not None:
+            # The node counts processes for itself.
+            outside = first.outside(pid)
+            if outside is None:
+                return None
+            pid = outside
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE or process.name()[:15] != daemon.program[:15]:
             # The kernel keeps 15 bytes of a name.
             return None
-        # Its program is in the cluster's farm.
-        return pid if any(str(root.parent) in argument for argument in process.cmdline()) else None
+        # It is on the node, or its program is in the cluster's farm.
+        ours = first is not None or any(str(root.parent) in argument for argument in process.cmdline())
     except (OSError, ValueError, psutil.Error):
         return None
+    return pid if ours else None
 
 
 def wait_ready(daemon: Daemon, node_name: str, node: NodeAddress, *, deadline: float) -> None:

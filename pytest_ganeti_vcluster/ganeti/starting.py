@@ -15,7 +15,6 @@ from pytest_ganeti_vcluster.errors import BootFailed, CommandFailed, VClusterErr
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, boot_logs
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
 from pytest_ganeti_vcluster.ganeti.farm import Farm
-from pytest_ganeti_vcluster.ganeti.node_root import daemon_arguments
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid, wait_ready
 
 #: Who holds the master role is written in the configuration that we have put there: nobody needs to be asked.
@@ -144,7 +143,7 @@ class Starter:
             raise _not_started(node, name, error.message, error.seen) from error
 
     def _command(self, node: BootNode, name: str) -> list[str]:
-        argv = [str(self.farm.sbin / DAEMONS[name].program), *daemon_arguments(name, node.site.ip)]
+        argv = [str(self.farm.sbin / DAEMONS[name].program), *self.farm.daemon_arguments(name, node.site.ip)]
         return [*argv, *_NO_VOTING] if name in {"wconfd", "luxid"} else argv
 
     def _left(self) -> float:

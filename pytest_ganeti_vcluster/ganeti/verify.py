@@ -48,6 +48,15 @@ class Expected:
 #: Everything that is left out of `VirtualCluster.verify()`; the docs show this table.
 EXPECTED: tuple[Expected, ...] = ()
 
+#: Left out where Ganeti runs unmodified (engine `namespaces`).
+EXPECTED_UNMODIFIED: tuple[Expected, ...] = (
+    Expected(
+        "ENODESETUP",
+        "missing required directory /proc/sys and the file /proc/sysrq-trigger",
+        "The machine's kernel has no sysrq, which would power-cycle a real node; virtual ones do without.",
+    ),
+)
+
 
 #: Seconds that verify may take in any case, and for each node: master candidates log in to each, one after the other.
 _LEAST, _EACH_NODE = 300.0, 3.0

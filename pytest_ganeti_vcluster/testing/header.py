@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_ganeti_vcluster.engines.choice import choose_engine, probe_loopback
+from pytest_ganeti_vcluster.engines.choice import choose_engine, probe_engine
 from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.settings import Settings
@@ -37,5 +37,5 @@ def _engine(settings: Settings) -> str:
         name = choose_engine(None, settings.engine, frozenset())
     except EngineUnavailable as error:
         return f"not there: {error.message}"
-    why = probe_loopback().reason if name == "loopback" else ""
+    why = probe_engine(name).reason
     return f"{name} ({'chosen' if settings.engine == 'auto' else 'asked for'}{': ' + why if why else ''})"

@@ -15,7 +15,13 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.state.restoring import base_processes, first_state
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
-from pytest_ganeti_vcluster.ganeti.rapi_access import RAPI_CERTIFICATE, RapiAccess, make_rapi_access
+from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
+from pytest_ganeti_vcluster.ganeti.rapi_access import (
+    RAPI_CERTIFICATE,
+    READY_CERTIFICATE,
+    RapiAccess,
+    make_rapi_access,
+)
 from pytest_ganeti_vcluster.settings import Settings
 
 
@@ -41,7 +47,8 @@ def build_cluster(
             access = make_access(base, one_by_one)
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
-        processes = base_processes(base.keeper)
+            base.site.reach(base.site.cluster_ip, RAPI_PORT)
+        processes = base_processes(base.keeper, has_machines=base.site.has_machines)
         base.wait_fork_server()
         _Boot(base, tell, access).run(one_by_one, nodes[len(one_by_one) :])
         base.tell_problems(tell)
@@ -104,6 +111,8 @@ class _Boot:
         self.tell(f"gnt-cluster init (node 1 of {total})")
         with timeline.stage("gnt-cluster init"):
             boot.init(master, base.site.cluster_name, base.spec.disk_templates, base.spec.init_options)
+            if base.site.has_machines:
+                boot.put_rapi_certificate(master)
         with timeline.stage("readiness of the master"):
             boot.wait_ready(master, master)
         for group in sorted({node.group for node in nodes} - {"default"}):
@@ -128,7 +137,9 @@ class _Boot:
 
 def make_access(base: Foundation, nodes: list[BootNode]) -> RapiAccess:
     """Give nodes that have no cluster yet a certificate and a user for RAPI; the first is to be the master."""
-    access = make_rapi_access(base.ca_file, nodes[0].site.root / RAPI_CERTIFICATE, base.rapi_identities)
+    # On a machine `gnt-cluster init` refuses to find anything (lib/bootstrap.py); it is put in place after that.
+    place = READY_CERTIFICATE if base.site.has_machines else RAPI_CERTIFICATE
+    access = make_rapi_access(base.ca_file, nodes[0].site.root / place, base.rapi_identities)
     for node in nodes:
         access.write_users(node.site.root)
     return access

@@ -13,8 +13,7 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.state.restoring import ClusterState, base_processes, quiesce
 from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state, state_folders
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from pytest_ganeti_vcluster.engines.loopback.lease import Lease
-from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
+from pytest_ganeti_vcluster.engines.base import Plan, Site
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
 from pytest_ganeti_vcluster.ganeti.rapi_access import (
     RAPI_CERTIFICATE,
@@ -66,7 +65,7 @@ def clone_cluster(
     timeline = Timeline()
     tell("cloning the image")
 
-    def take_keys(site: LoopbackSite) -> None:
+    def take_keys(site: Site) -> None:
         image.select(_is_of_engine).put(site.host_key.parent.parent, Words())
 
     with laid(spec, settings, timeline, root_name=root_name, prepare=take_keys) as base:
@@ -94,7 +93,7 @@ def clone_cluster(
     return cluster
 
 
-def _words(root: Path, lease: Lease, token: str, access: RapiAccess) -> Words:
+def _words(root: Path, lease: Plan, token: str, access: RapiAccess) -> Words:
     """Name what differs from one cluster of a spec to the next."""
     blocks = {
         f"block{number}": str(block.network_address).rpartition(".")[0] + "."

@@ -13,13 +13,12 @@ from typing import Callable
 import attrs
 
 from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.making.sites import check_machines, lease_addresses, make_site
 from pytest_ganeti_vcluster.cluster.oob import write_oob_program
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
-from pytest_ganeti_vcluster.engines.base import SiteTools
+from pytest_ganeti_vcluster.engines.base import DOMAIN, Plan, Site
 from pytest_ganeti_vcluster.engines.choice import choose_engine
-from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
 from pytest_ganeti_vcluster.engines.loopback.plan import SPARE_NODES
-from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
 from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, RootTaken, VClusterError
 from pytest_ganeti_vcluster.ganeti import preflight
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Timeline
@@ -27,10 +26,11 @@ from pytest_ganeti_vcluster.ganeti.farm import Farm, build_farm
 from pytest_ganeti_vcluster.ganeti.fork_server import ForkServer, start_fork_server
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
 from pytest_ganeti_vcluster.ganeti.limits import check_limits
+from pytest_ganeti_vcluster.ganeti.unmodified import check_unmodified, run_unmodified
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.folder import remove_root
 from pytest_ganeti_vcluster.keeper.record import KeeperRecord, as_disk_full, create_root
-from pytest_ganeti_vcluster.settings import Settings, cache_folder
+from pytest_ganeti_vcluster.settings import Settings
 
 #: Called with one line for people as each stage begins.
 Tell = Callable[[str], None]
@@ -48,10 +48,10 @@ class Foundation:
     installation: GanetiInstallation
     keeper: Keeper
     token: str
-    lease: Lease
+    lease: Plan
     farm: Farm
     fork_server: ForkServer | None
-    site: LoopbackSite
+    site: Site
     nodes: NodeMaker
     boot: Bootstrap
     timeline: Timeline
@@ -84,13 +84,16 @@ class Foundation:
         count = len(names) + SPARE_NODES
         addresses = [str(self.lease.node_ip(index)) for index in range(1, count + 1)]
         others = [*self.lease.spare_ips, *addresses]
-        return [self.site.cluster_ip, self.site.cluster_name, "localhost", *others, *names]
+        return [self.site.cluster_ip, self.site.cluster_name, "localhost", "127.0.0.1", *others, *names]
 
 
 def check_request(spec: ClusterSpec, settings: Settings) -> GanetiInstallation:
     """Return the Ganeti that a cluster is to run; raise a `VClusterError` for what cannot be. Makes nothing."""
-    choose_engine(spec.engine, settings.engine, spec.needs)
+    engine = choose_engine(spec.engine, settings.engine, spec.needs)
     installation = find_installation(settings, spec.ganeti)
+    if engine == "namespaces":
+        check_machines(spec)
+        check_unmodified(installation)
     longest = max(len(f"{node.name}.{DOMAIN}") for node in spec.nodes)
     preflight.check_boot(settings.root, node_name_length=longest, nodes=len(spec.nodes))
     check_limits(len(spec.nodes), spec.daemons, settings.subnet, secondary_ips=spec.secondary_ips)
@@ -104,7 +107,7 @@ def laid(
     timeline: Timeline,
     *,
     root_name: str | None = None,
-    prepare: Callable[[LoopbackSite], None] = lambda _site: None,
+    prepare: Callable[[Site], None] = lambda _site: None,
 ) -> Iterator[Foundation]:
     """Lay a foundation, and leave it if what is done on it goes well; `prepare` the site before it is started.
 
@@ -113,6 +116,7 @@ def laid(
     Raises `RootTaken` where somebody has it.
     """
     installation = check_request(spec, settings)
+    engine = choose_engine(spec.engine, settings.engine, spec.needs)
     token = secrets.token_hex(16)
     with timeline.stage("keeper"):
         try:
@@ -128,34 +132,32 @@ def laid(
         if settings.keep == "always":
             keeper.keep_root(True)
         with timeline.stage("lease of addresses"):
-            blocks = blocks_for(len(spec.nodes) + SPARE_NODES, secondary_ips=spec.secondary_ips)
-            lease = Lease.acquire(
-                keeper,
-                settings.subnet,
-                blocks,
-                secondary_ips=spec.secondary_ips,
-                lock_folder=cache_folder(),
-            )
+            lease = lease_addresses(engine, keeper, spec, settings, len(spec.nodes) + SPARE_NODES)
         with timeline.stage("farm"):
-            farm = build_farm(
-                installation,
-                root / "farm",
-                spec.daemons,
-                tls_fix=settings.tls_fix,
-                fork_server=settings.fork_server,
+            farm = (
+                run_unmodified(installation, root / "farm")
+                if engine == "namespaces"
+                else build_farm(
+                    installation,
+                    root / "farm",
+                    spec.daemons,
+                    tls_fix=settings.tls_fix,
+                    fork_server=settings.fork_server,
+                )
             )
             write_oob_program(farm.folder / "oob", root)
         with timeline.stage("keys and sshd"):
-            site = LoopbackSite.create(
+            site = make_site(
+                engine,
                 keeper=keeper,
                 lease=lease,
                 root=root,
-                tools=tools_of(installation),
+                installation=installation,
                 cluster_name=f"{spec.name}.{DOMAIN}",
                 token=token,
             )
             # It loads Ganeti meanwhile; whoever wants it sooner waits.
-            fork_server = start_fork_server(keeper, farm, site.environment) if settings.fork_server else None
+            fork_server = start_fork_server(keeper, farm, site.environment) if farm.has_fork_server else None
             prepare(site)
             site.start(wait=False)
         deadline = time.monotonic() + settings.timeout
@@ -170,7 +172,13 @@ def laid(
             fork_server=fork_server,
             site=site,
             nodes=NodeMaker(keeper, farm, site),
-            boot=Bootstrap(farm, ssh_port=site.ssh_port, daemons=spec.daemons, deadline=deadline),
+            boot=Bootstrap(
+                farm,
+                ssh_port=site.ssh_port,
+                daemons=spec.daemons,
+                deadline=deadline,
+                master_netdev=site.master_netdev,
+            ),
             timeline=timeline,
             deadline=deadline,
         )
@@ -225,15 +233,3 @@ def _room(root: Path) -> os.statvfs_result | None:
 
 def _is_full(room: os.statvfs_result) -> bool:
     return room.f_bavail * room.f_frsize < _FULL_BYTES or bool(room.f_files and not room.f_favail)
-
-
-def tools_of(installation: GanetiInstallation) -> SiteTools:
-    """Return what a site uses of an installation."""
-    return SiteTools(
-        nss_wrapper=installation.nss_wrapper,
-        sshd=installation.sshd,
-        ssh_keygen=installation.ssh_keygen,
-        sftp_server=installation.sftp_server,
-        sshd_helpers=installation.sshd_helpers,
-        library_path=installation.library_path,
-    )

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Sequence
 
 from pytest_ganeti_vcluster.cluster.spec import NodeSpec
-from pytest_ganeti_vcluster.engines.base import NodeSite
-from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, LoopbackSite
+from pytest_ganeti_vcluster.engines.base import NodeSite, Site
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import NodeShell
 from pytest_ganeti_vcluster.ganeti.farm import Farm
+from pytest_ganeti_vcluster.ganeti.machine_root import furnish_machine
 from pytest_ganeti_vcluster.ganeti.node_root import make_node_root, renew_node_root
 from pytest_ganeti_vcluster.keeper.client import Keeper
 
@@ -18,7 +18,7 @@ from pytest_ganeti_vcluster.keeper.client import Keeper
 class NodeMaker:
     """Make virtual nodes for a cluster: site, root folder, shell."""
 
-    def __init__(self, keeper: Keeper, farm: Farm, site: LoopbackSite) -> None:
+    def __init__(self, keeper: Keeper, farm: Farm, site: Site) -> None:
         self._keeper = keeper
         self._farm = farm
         self._site = site
@@ -42,14 +42,22 @@ class NodeMaker:
 
     def place(self, wanted: Sequence[tuple[NodeSpec, int]]) -> list[BootNode]:
         """Give nodes, by spec and number, their names and addresses; their root folders are the caller's to make."""
-        sites = self._site.nodes([(f"{spec.name}.{DOMAIN}", index) for spec, index in wanted], wait=False)
+        sites = self._site.nodes(
+            [(f"{spec.name}.{self._site.domain}", index) for spec, index in wanted], wait=False
+        )
         return [self.of_site(spec, site) for (spec, _index), site in zip(wanted, sites)]
 
     def of_site(self, spec: NodeSpec, site: NodeSite) -> BootNode:
         """Return the node that stands at a site, and change nothing."""
         return BootNode(
             site=site,
-            shell=NodeShell(self._keeper, site.name, site.root, self._environment(site)),
+            shell=NodeShell(
+                self._keeper,
+                site.name,
+                site.root,
+                self._environment(site),
+                lambda argv: self._site.command(site, argv),
+            ),
             group=spec.group,
             master_candidate=spec.master_candidate,
             offline=spec.offline,
@@ -71,6 +79,11 @@ class NodeMaker:
 
     def make_root(self, node: BootNode, spec: NodeSpec) -> None:
         """Make the root folder of a node that has its place."""
+        if self._site.has_machines:
+            self._site.furnish(node.site)
+            furnish_machine(node.site)
+            self._site.bring_up(node.site)
+            return
         make_node_root(
             node.site,
             environment=node.shell.environment,

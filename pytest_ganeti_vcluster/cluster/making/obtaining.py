@@ -10,6 +10,7 @@ from pytest_ganeti_vcluster.cluster.making.foundation import Tell, check_request
 from pytest_ganeti_vcluster.cluster.making.image_key import image_key
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.images.content import Content
 from pytest_ganeti_vcluster.images.store import ImageStore
 from pytest_ganeti_vcluster.settings import Settings
@@ -24,11 +25,11 @@ def obtain_cluster(
 ) -> VirtualCluster:
     """Return a running cluster of `spec`, as clean as just built: a clone of an image, or built for real without one.
 
-    An image that is not there, or is damaged, is made first. Raises what `build_cluster` raises, and `ImageError`
-    or `ImageCacheUnusable`; nothing is left then. `root_name` as in `laid`.
+    Engine `namespaces` has no images. An image that is not there, or is damaged, is made first. Raises what
+    `build_cluster` raises, and `ImageError` or `ImageCacheUnusable`; nothing is left then. `root_name` as in `laid`.
     """
     store = ImageStore.of(settings)
-    if store is None:
+    if store is None or choose_engine(spec.engine, settings.engine, spec.needs) == "namespaces":
         return build_cluster(spec, settings, tell, root_name=root_name)
     installation = check_request(spec, settings)
 

@@ -39,6 +39,7 @@ def populate(
     **model: Any,
 ) -> list[VirtualInstance]:
     """See `VirtualCluster.populate`."""
+    cluster.parts.need_adaptations("populate a cluster; create instances by jobs")
     homes = homes_of(cluster, instances, nodes, prefix)
     first, *others = homes
     made = cluster.add_instance(first, disk_template, primary=homes[first], **model)

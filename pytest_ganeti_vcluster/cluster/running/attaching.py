@@ -7,13 +7,11 @@ from pathlib import Path
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.making.foundation import tools_of
 from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
+from pytest_ganeti_vcluster.cluster.making.sites import attach_site
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
 from pytest_ganeti_vcluster.cluster.running.description import Description
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from pytest_ganeti_vcluster.engines.loopback.lease import Lease
-from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.settings import Settings
@@ -56,13 +54,13 @@ def _attach(keeper: Keeper, settings: Settings | None) -> VirtualCluster:
     known = Description.read(keeper.root)
     made_with = known.settings
     timeout = made_with.timeout if settings is None else settings.timeout
-    site = LoopbackSite.attach(
+    site = attach_site(
+        known.engine,
         keeper=keeper,
-        lease=Lease(known.blocks, keeper, secondary_ips=known.spec.secondary_ips),
-        root=keeper.root,
-        tools=tools_of(known.installation),
+        blocks=known.blocks,
+        spec=known.spec,
+        installation=known.installation,
         cluster_name=known.cluster_name,
-        token=keeper.record.token,
     )
     parts = ClusterParts(
         spec=known.spec,
@@ -76,6 +74,7 @@ def _attach(keeper: Keeper, settings: Settings | None) -> VirtualCluster:
             ssh_port=site.ssh_port,
             daemons=known.spec.daemons,
             deadline=time.monotonic() + timeout,
+            master_netdev=site.master_netdev,
         ),
         node_maker=NodeMaker(keeper, known.farm, site),
         access=known.access,

@@ -92,9 +92,16 @@ class ClusterState:
         return state_folders([node.boot_node for node in self.nodes])
 
 
-def base_processes(keeper: Keeper) -> dict[tuple[int, int], str]:
-    """Name what the keeper itself has started: taken before Ganeti's daemons are, what a cluster stands on."""
-    return {(one.pid, one.started): one.name for one in keeper.processes() if one.ppid == keeper.identity.pid}
+def base_processes(keeper: Keeper, *, has_machines: bool = False) -> dict[tuple[int, int], str]:
+    """Name what the keeper itself has started: taken before Ganeti's daemons are, what a cluster stands on.
+
+    On nodes that are machines, with their own sshd, it is all that runs then.
+    """
+    return {
+        (one.pid, one.started): one.name
+        for one in keeper.processes()
+        if has_machines or one.ppid == keeper.identity.pid
+    }
 
 
 def first_state(cluster: VirtualCluster, base: Mapping[tuple[int, int], str]) -> ClusterState:

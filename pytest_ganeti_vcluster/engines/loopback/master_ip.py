@@ -15,6 +15,9 @@ from pytest_ganeti_vcluster.keeper.client import Keeper
 #: What a node answers on all of its addresses: RAPI and ssh. noded, confd and mond are asked by a node's own address.
 PORTS = (5080, sshd.PORT)
 
+#: Below a node's root: the master IP that it holds.
+HOLDS = "var/run/vcluster-master-ip"
+
 _TIMEOUT = 20.0
 _PAUSE = 0.005
 
@@ -38,9 +41,9 @@ class MasterIp:
 
         Ganeti's own changes need no such call: master-ip-setup tells of them. Raises `DaemonDied`.
         """
-        wanted = {address for root in nodes for address in _words(root / "var/run/vcluster-master-ip")}
+        wanted = {address for root in nodes for address in words(root / HOLDS)}
         deadline = time.monotonic() + _TIMEOUT
-        while not (self._root / relay.HELD).exists() or set(_words(self._root / relay.HELD)) != wanted:
+        while not (self._root / relay.HELD).exists() or set(words(self._root / relay.HELD)) != wanted:
             if time.monotonic() > deadline:
                 raise DaemonDied(
                     f"nobody answers for the master IP {', '.join(wanted)}",
@@ -65,7 +68,8 @@ class MasterIp:
             os.close(descriptor)
 
 
-def _words(path: Path) -> list[str]:
+def words(path: Path) -> list[str]:
+    """Return the words in a file; none where it is not there."""
     try:
         return path.read_text(encoding="ascii").split()
     except OSError:

@@ -6,16 +6,14 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_ganeti_vcluster.engines.base import OFF, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.base import DOMAIN, OFF, Command, NodeSite, SiteTools
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
-from pytest_ganeti_vcluster.engines.loopback.master_ip import MasterIp
+from pytest_ganeti_vcluster.engines.loopback.master_ip import HOLDS, MasterIp, words
 from pytest_ganeti_vcluster.engines.loopback.node_processes import NodeProcesses
 from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.locking import locked
-
-DOMAIN = "vc"
 
 #: Names that are there from the start, so that `gnt-instance add` needs no preparation.
 READY_INSTANCE_NAMES = 60
@@ -26,8 +24,10 @@ class LoopbackSite:
 
     engine = "loopback"
     capabilities: frozenset[str] = frozenset()
+    has_machines = False
     domain = DOMAIN
     ssh_port = sshd.PORT
+    master_netdev = "lo"
 
     def __init__(
         self, *, keeper: Keeper, lease: Lease, root: Path, tools: SiteTools, cluster_name: str, token: str
@@ -184,6 +184,16 @@ class LoopbackSite:
         for address, name in now.items():
             self._ssh.attach(address, self._root / name)
 
+    def command(self, node: NodeSite, argv: Sequence[str]) -> Command | None:
+        """Return what runs `argv` on the node: that itself, as the environment makes the node."""
+        return Command(argv, node.root / "root") if node.is_on else None
+
+    def furnish(self, node: NodeSite) -> None:
+        """Do nothing: all of a node's root is for Ganeti."""
+
+    def bring_up(self, node: NodeSite) -> None:
+        """Do nothing: sshd serves a node from when its name is known."""
+
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once, logins too. Raises `KeeperError` for one that cannot be ended."""
         NodeProcesses(self._keeper, node, self._ssh.command(node.ip)).end()
@@ -211,6 +221,14 @@ class LoopbackSite:
     def follow_master_ip(self) -> None:
         """Have the master IP be answered by the node that holds it now, and by none without. Raises `DaemonDied`."""
         self._master_ip.follow(self._root / name for name in self._hosts.nodes())
+
+    def reach(self, address: str, port: int) -> str:
+        """Return HOST:PORT: the cluster's addresses are this machine's."""
+        return f"{address}:{port}"
+
+    def holds(self, node: NodeSite, address: str) -> bool:
+        """Whether master-ip-setup has set up `address` on the node."""
+        return address in words(node.root / HOLDS)
 
     def environment(self, node: NodeSite) -> dict[str, str]:
         """Variables that put a process onto the node."""

@@ -31,6 +31,10 @@ _SECCOMP_RET_ERRNO, _SECCOMP_RET_ALLOW = 0x00050000, 0x7FFF0000
 _SETGROUPS = {"x86_64": (0xC000003E, 116), "aarch64": (0xC00000B7, 159)}
 
 
+#: So much of what a program has said is told.
+_LINES = 5
+
+
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -136,12 +140,17 @@ def ignore_setgroups() -> None:
     _check(result, "seccomp")
 
 
-def run(*argv: str, timeout: float = 20.0) -> None:
-    """Run a program to its end. Raises `OSError` with what it said where it fails."""
+def configure_network(*commands: str) -> None:
+    """Carry out commands of ip(8), given without its name, by one of it. Raises `OSError` at the first that fails."""
+    run("ip", "-batch", "-", given="".join(f"{command}\n" for command in commands))
+
+
+def run(*argv: str, given: str = "", timeout: float = 20.0) -> None:
+    """Run a program to its end, with `given` as its input. Raises `OSError` with what it said where it fails."""
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -153,5 +162,5 @@ def run(*argv: str, timeout: float = 20.0) -> None:
         raise OSError(errno.ETIMEDOUT, f"{' '.join(argv)}: has not ended within {timeout:g} s") from None
     if done.returncode:
         said = done.stdout.strip().splitlines()
-        last = said[-1] if said else f"exit status {done.returncode}"
-        raise OSError(errno.EIO, f"{' '.join(argv)}: {last}")
+        told = "; ".join(said[-_LINES:]) or f"exit status {done.returncode}"
+        raise OSError(errno.EIO, f"{' '.join(argv)}: {told}")

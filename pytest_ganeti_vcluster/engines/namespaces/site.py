@@ -1,0 +1,393 @@
+"""A cluster of machines: a network of its own, in which each node has namespaces of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest_ganeti_vcluster
+from pytest_ganeti_vcluster.engines.base import BOOT_ID, DOMAIN, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.loopback.names import Hosts
+from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
+from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
+from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
+from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
+from pytest_ganeti_vcluster.engines.namespaces.machine import INTERFACE, Config
+from pytest_ganeti_vcluster.errors import BootFailed, KeeperError, SpecError
+from pytest_ganeti_vcluster.keeper.client import Keeper
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.locking import locked, replace_text
+
+#: Of the addresses for tests of network devices (RFC 2544), which are nobody's; every cluster has the same ones.
+ADDRESSES = IPv4Network("198.18.0.0/15")
+
+#: Names that are there from the start, so that `gnt-instance add` needs no preparation.
+READY_INSTANCE_NAMES = 60
+
+#: Of the first block: what is outside the cluster, and its nodes' name server.
+_OUTSIDE = 254
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: Seconds that the network, a node or an outlet may take to come up.
+_TIMEOUT = 60.0
+_PAUSE = 0.005
+
+#: Nodes that are booted at a time.
+_AT_ONCE = 4
+
+_ENTERING = ("--mount", "--net", "--uts", "--ipc", "--pid")
+
+
+def plan_for(blocks: int, *, secondary_ips: bool) -> AddressPlan:
+    """Return the addresses of a cluster that takes so many blocks."""
+    return AddressPlan(run_of_blocks(ADDRESSES, 0, blocks), secondary_ips=secondary_ips)
+
+
+class NamespacesSite:
+    """See `engines.base.Site`. `cluster_name` is the full name that belongs to the cluster's address.
+
+    Only what is in its folder tells how it is, and the processes that stand there: so any process may attach to it.
+    """
+
+    engine = "namespaces"
+    capabilities: frozenset[str] = frozenset()
+    has_machines = True
+    domain = DOMAIN
+    ssh_port = 22
+    master_netdev = INTERFACE
+
+    def __init__(
+        self,
+        *,
+        keeper: Keeper,
+        plan: AddressPlan,
+        root: Path,
+        tools: SiteTools,
+        cluster_name: str,
+        token: str,
+        bridges: Sequence[str],
+    ) -> None:
+        self._keeper = keeper
+        self._plan = plan
+        self._root = root
+        self._tools = tools
+        self._token = token
+        self._bridges = list(bridges)
+        self._folder = root / "engine"
+        self.cluster_name = cluster_name
+        self._hosts = Hosts(self._folder)
+        self._network = ClusterNetwork(self._folder / "network.sock")
+        self._outside = str(plan.blocks[0][_OUTSIDE])
+        self.host_key = self._folder / "ssh_host_rsa_key"
+        self.admin_key = self._folder / "id_ed25519"
+
+    def create(self) -> None:
+        """Make the site of a new cluster: its folder, the cluster's name and those of instances."""
+        self._folder.mkdir(mode=0o700)
+        short = self.cluster_name.split(".", maxsplit=1)[0]
+        entries: dict[str, tuple[str, ...]] = {self.cluster_name: (self.cluster_ip, self.cluster_name, short)}
+        for number in range(1, READY_INSTANCE_NAMES + 1):
+            name = f"instance{number}"
+            entries[f"{name}.{DOMAIN}"] = (self._plan.instance_ip(number), f"{name}.{DOMAIN}", name)
+        self._hosts.set_many(entries)
+
+    def check(self) -> None:
+        """Raise `KeeperError` unless there is a site that was made."""
+        if not self._hosts.path.exists():
+            raise KeeperError(
+                f"{self._root} has no cluster in it that runs: {self._hosts.path} is not there",
+                cure="attach to a cluster that runs; `ganeti-vcluster gc` removes what dead ones left",
+            )
+
+    @property
+    def cluster_ip(self) -> str:
+        """The address that belongs to the cluster's name."""
+        return self._plan.cluster_ip
+
+    @property
+    def lease(self) -> AddressPlan:
+        """The addresses."""
+        return self._plan
+
+    @property
+    def hosts(self) -> Hosts:
+        """All names of the cluster."""
+        return self._hosts
+
+    def passwd(self, node: NodeSite) -> str:
+        """Text of the node's passwd file."""
+        return (node.root / "etc/passwd").read_text(encoding="utf-8")
+
+    # The network
+
+    def start(self, *, wait: bool = True) -> None:
+        """Make the keys that are not there, and start the network; `wait_ready` waits if not `wait`."""
+        prefix = ADDRESSES.prefixlen
+        child = self._keeper.spawn(
+            [*_python("switch"), str(self._network.path), str(self._hosts.path), f"{self._outside}/{prefix}"],
+            env=self._outer_environment(),
+            stdout=self._log("switch"),
+        )
+        replace_text(self._folder / "switch.json", json.dumps(child.identity.to_json()))
+        for path, options in (
+            (self.host_key, ("-t", "rsa", "-b", "2048")),
+            (self.admin_key, ("-t", "ed25519")),
+        ):
+            if not path.exists():
+                program = str(self._tools.ssh_keygen)
+                argv = [program, "-q", *options, "-N", "", "-C", "root@vcluster", "-f", str(path)]
+                self._run(argv, f"make an ssh key: {shlex.join(argv)}")
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Return when the network is there. Raises `BootFailed`."""
+        deadline = time.monotonic() + _TIMEOUT
+        while not self._network.path.exists():
+            if not self._switch().is_alive() or time.monotonic() > deadline:
+                raise BootFailed(
+                    "the network of the cluster did not come up",
+                    seen=self._log("switch").read_text(errors="replace")[-2000:],
+                    cure="run `ganeti-vcluster doctor`, which tries it step by step",
+                )
+            time.sleep(_PAUSE)
+
+    def reach(self, address: str, port: int) -> str:
+        """Return HOST:PORT of an outlet: a port of this machine from which connections are passed on."""
+        name = f"outlet-{address}-{port}"
+        record = self._folder / f"{name}.json"
+        with locked(self._folder / "outlets.lock"):
+            known = _read_outlet(record)
+            if known is None:
+                record.unlink(missing_ok=True)
+                target = [str(self._network.path), str(record), address, str(port)]
+                child = self._keeper.spawn(
+                    [*_python("outlet"), *target], env=self._outer_environment(), stdout=self._log(name)
+                )
+                deadline = time.monotonic() + _TIMEOUT
+                while not record.exists():
+                    if child.poll() is not None or time.monotonic() > deadline:
+                        raise BootFailed(
+                            f"no way to {address}:{port} could be opened",
+                            seen=self._log(name).read_text(errors="replace")[-2000:],
+                            cure="close the cluster and take a new one",
+                        )
+                    time.sleep(_PAUSE)
+                known = _read_outlet(record)
+        return f"127.0.0.1:{known}"
+
+    # Nodes
+
+    def node(self, name: str, index: int) -> NodeSite:
+        """Make node number `index` known."""
+        [site] = self.nodes([(name, index)])
+        return site
+
+    def nodes(self, wanted: Sequence[tuple[str, int]], *, wait: bool = True) -> list[NodeSite]:  # noqa: ARG002
+        """Make nodes known, each given by name and number; they come up later."""
+        sites = [self.site_of(name, index) for name, index in wanted]
+        self._hosts.set_nodes({site.name: (site.ip, site.name, *_aliases(site.name)) for site in sites})
+        return sites
+
+    def site_of(self, name: str, index: int) -> NodeSite:
+        """Return the site of a node by its name and number, and change nothing."""
+        plan = self._plan
+        return NodeSite(
+            name, index, plan.node_ip(index), self._root / name, plan.secondary_ip(index), self._network
+        )
+
+    def furnish(self, node: NodeSite) -> None:
+        """Make the node's root folder, with what a machine has before any program comes."""
+        furnish(
+            node,
+            name_server=self._outside,
+            domain=DOMAIN,
+            host_key=self.host_key,
+            admin_key=self.admin_key,
+            sftp_server=self._tools.sftp_server,
+            sshd_helpers=self._tools.sshd_helpers,
+        )
+
+    def bring_up(self, node: NodeSite) -> None:
+        """Boot the node, unless it is up: return when it answers ssh. Raises `BootFailed`."""
+        first = FirstProcess.read(node.root)
+        if first is not None and first.is_alive:
+            return
+        self.wait_ready()
+        config = Config(
+            name=node.name,
+            root=str(node.root),
+            link=_link(node),
+            addresses=[f"{address}/{ADDRESSES.prefixlen}" for address in node.addresses],
+            bridges=self._bridges,
+            sshd=str(self._tools.sshd),
+            boot_id=f"/{BOOT_ID.removeprefix('var/')}",
+        )
+        argv = [
+            *self._entering(self._switch().pid, ("--net",)),
+            *_python("machine"),
+            json.dumps(config._asdict()),
+        ]
+        FirstProcess.note(node.root, int(self._run(argv, f"boot {node.name}")))
+
+    def command(self, node: NodeSite, argv: Sequence[str]) -> Command | None:
+        """Return what runs `argv` in the node's namespaces; None where it is down."""
+        first = FirstProcess.read(node.root)
+        if first is None or not first.is_alive:
+            return None
+        entering = self._entering(first.identity.pid, _ENTERING)
+        return Command([*entering, "/usr/bin/env", "--chdir=/root", *argv], Path("/"))
+
+    def environment(self, node: NodeSite) -> dict[str, str]:  # noqa: ARG002
+        """Return what root finds on every machine."""
+        return {
+            "LANG": "C.UTF-8",
+            "PATH": _PATH,
+            "USER": "root",
+            "LOGNAME": "root",
+            "SHELL": "/bin/bash",
+            "HOME": "/root",
+            "VCLUSTER_TOKEN": self._token,
+        }
+
+    def end_processes(self, node: NodeSite) -> None:
+        """End every process of the node at once: it is down then, and off the network. Raises `KeeperError`."""
+        first = FirstProcess.read(node.root)
+        if first is None or not first.is_alive:
+            return
+        first.end()
+        # The kernel would take its time, and answer for a machine that is not there any more.
+        entering = self._entering(self._switch().pid, ("--net",))
+        self._keeper.run([*entering, "ip", "link", "delete", _link(node)], env=self._outer_environment())
+
+    def follow_power(self) -> None:
+        """Have nodes that are on be up, and those that are off be down. Raises `BootFailed`, `KeeperError`."""
+        with locked(self._folder / "follow-power.lock", timeout=_TIMEOUT):
+            sites = [
+                self.site_of(name, self._index(address)) for name, address in self._hosts.nodes().items()
+            ]
+            for site in sites:
+                if not site.is_on:
+                    self.end_processes(site)
+            waiting = [site for site in sites if site.is_on and site.root.exists()]
+            with ThreadPoolExecutor(_AT_ONCE) as threads:
+                list(threads.map(self.bring_up, waiting))
+
+    def holds(self, node: NodeSite, address: str) -> bool:
+        """Whether the node's interface has an address now, such as the master IP."""
+        command = self.command(node, ["ip", "-oneline", "-4", "address", "show", "dev", INTERFACE])
+        if command is None:
+            return False
+        outcome = self._keeper.run(command.argv, env=self.environment(node), timeout=_TIMEOUT)
+        return f" {address}/" in outcome.stdout.decode(errors="replace")
+
+    # Names
+
+    def forget(self, name: str) -> None:
+        """Take a name back."""
+        self._hosts.remove(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether a name is known, a node's or any other."""
+        return self._hosts.address(name) is not None
+
+    def add_name(self, name: str) -> str:
+        """Make a further name known and return its address; the same if it is known."""
+        room = range(READY_INSTANCE_NAMES + 1, self._plan.instances + 1)
+        address = self._give(name, (self._plan.instance_ip(number) for number in room))
+        if address is None:
+            raise SpecError(
+                f"no address is left for the name {name!r}: {len(room)} names were added already",
+                cure=f"use names again, or instance1 to instance{READY_INSTANCE_NAMES}, which are there anyway",
+            )
+        return address
+
+    def add_cluster_name(self, name: str) -> str:
+        """Make a further name for the cluster known and return its address; the same if it is known."""
+        address = self._give(name, self._plan.spare_ips)
+        if address is None:
+            raise SpecError(
+                f"no address is left for the name {name!r}: a cluster can have {len(self._plan.spare_ips)} others",
+                cure="use names again",
+            )
+        return address
+
+    def put_back(self, hosts: str, nodes: str) -> None:
+        """Put back the names of an earlier moment (texts of `engine/hosts` and `engine/nodes`)."""
+        self._hosts.replace_with(hosts, nodes)
+
+    def _give(self, name: str, addresses: Iterable[str]) -> str | None:
+        [alias] = _aliases(name) or [""]
+        return self._hosts.give(name, addresses, alias=alias)
+
+    # Inner
+
+    def _index(self, address: str) -> int:
+        return next(
+            number for number in range(1, self._plan.nodes + 1) if self._plan.node_ip(number) == address
+        )
+
+    def _switch(self) -> ProcessIdentity:
+        return ProcessIdentity.from_json(
+            json.loads((self._folder / "switch.json").read_text(encoding="ascii"))
+        )
+
+    @staticmethod
+    def _entering(pid: int, namespaces: Sequence[str]) -> list[str]:
+        """Return what makes a command run in namespaces of a process; the user namespace is always one of them."""
+        program = shutil.which("nsenter", path=_PATH) or "nsenter"
+        # As root of that namespace we are who we are outside: nothing is to be changed.
+        return [program, f"--target={pid}", "--user", "--preserve-credentials", *namespaces, "--"]
+
+    def _run(self, argv: Sequence[str], what: str) -> str:
+        outcome = self._keeper.run(argv, env=self._outer_environment(), timeout=_TIMEOUT)
+        if outcome.returncode:
+            raise BootFailed(
+                f"could not {what}",
+                seen=(outcome.stderr or outcome.stdout).decode(errors="replace")[-2000:],
+                cure="run `ganeti-vcluster doctor`, which tries it step by step",
+            )
+        return outcome.stdout.decode()
+
+    @staticmethod
+    def _outer_environment() -> dict[str, str]:
+        package = Path(pytest_ganeti_vcluster.__file__).parent.parent
+        return {"LANG": "C.UTF-8", "PATH": _PATH, "PYTHONPATH": os.fspath(package)}
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+
+def _python(module: str) -> list[str]:
+    """Return what runs a module of this package with nothing but the standard library, as little as can be."""
+    return [sys.executable, "-S", "-B", "-m", f"pytest_ganeti_vcluster.engines.namespaces.{module}"]
+
+
+def _link(node: NodeSite) -> str:
+    """Return the name by which the switch knows a node."""
+    return f"node{node.index}"
+
+
+def _read_outlet(record: Path) -> int | None:
+    """Return the port of an outlet; None where there is none that lives."""
+    try:
+        told = json.loads(record.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+    process = ProcessIdentity.of(told["pid"])
+    alive = process is not None and process.started == told["started"] and process.is_alive()
+    return int(told["port"]) if alive else None
+
+
+def _aliases(name: str) -> list[str]:
+    short = name.split(".", maxsplit=1)[0]
+    return [] if short == name else [short]

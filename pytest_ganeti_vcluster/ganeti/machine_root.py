@@ -1,0 +1,54 @@
+"""What stands in the root folder of a node that is a machine of its own, before Ganeti's programs come."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.ganeti.node_root import (
+    BRIDGES,
+    DD_OS,
+    FILE_STORAGE_PATHS,
+    OS_SCRIPTS,
+    RUNNING_INSTANCES,
+)
+from pytest_ganeti_vcluster.ganeti.unmodified import RAPI_ARGUMENTS
+
+_FOLDERS = (
+    "etc/ganeti/hooks",
+    "etc/ganeti/scripts",
+    "etc/ganeti/restricted-commands",
+    "var/lib/ganeti/export",
+    "var/lib/ganeti/rapi",
+    "var/log/ganeti",
+    "srv/ganeti/os",
+    "srv/ganeti/file-storage",
+    "srv/ganeti/shared-file-storage",
+)
+
+# Debian's package has the same file with empty values.
+_DEFAULTS = f"RAPI_ARGS='{shlex.join(RAPI_ARGUMENTS)}'\n"
+
+_CONF = Path("/etc/ganeti")
+
+
+def furnish_machine(node: NodeSite) -> None:
+    """Put into a node's root folder what an admin has there before a cluster is made, and what packages have put."""
+    root = node.root
+    for folder in _FOLDERS:
+        (root / folder).mkdir(parents=True)
+    for entry in _CONF.iterdir():
+        # Debian's packages choose the version by links there.
+        if entry.is_symlink():
+            (root / "etc/ganeti" / entry.name).symlink_to(entry.readlink())
+    (root / "etc/default/ganeti").write_text(_DEFAULTS, encoding="utf-8")
+    (root / "etc/ganeti/file-storage-paths").write_text(FILE_STORAGE_PATHS, encoding="utf-8")
+    (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
+    shutil.copytree(DD_OS, root / "srv/ganeti/os/dd")
+    for script in OS_SCRIPTS:
+        (root / "srv/ganeti/os/dd" / script).chmod(0o755)
+    state = root / RUNNING_INSTANCES
+    state.mkdir(parents=True)
+    state.chmod(0o775)

@@ -1,0 +1,236 @@
+"""Two machines in a network of their own, without Ganeti: names, ssh, commands, power, ways in, and their end."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_ganeti_vcluster.cluster.making.sites import tools_of
+from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
+from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
+from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite, plan_for
+from pytest_ganeti_vcluster.errors import BootFailed, KeeperError
+from pytest_ganeti_vcluster.ganeti.installation import find_installation
+from pytest_ganeti_vcluster.keeper.client import Keeper, Outcome
+from pytest_ganeti_vcluster.keeper.record import create_root
+from pytest_ganeti_vcluster.settings import Settings
+
+MINUTE = 60.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _possible() -> None:
+    found = try_namespaces().probe
+    if not found.available:
+        pytest.skip(f"{found.reason}; {found.cure}")
+
+
+class Machines:
+    """A site with two nodes that are up."""
+
+    def __init__(self, base: Path) -> None:
+        self.keeper = Keeper.start(create_root(base), token=secrets.token_hex(16))
+        self.site = self.attach()
+        self.site.create()
+        self.site.start()
+        self.nodes = self.site.nodes([("node1.vc", 1), ("node2.vc", 2)])
+        for node in self.nodes:
+            self.site.furnish(node)
+            self.site.bring_up(node)
+
+    def attach(self) -> NamespacesSite:
+        return NamespacesSite(
+            keeper=self.keeper,
+            plan=plan_for(1, secondary_ips=False),
+            root=self.keeper.root,
+            tools=tools_of(find_installation(Settings.read())),
+            cluster_name="cluster.vc",
+            token="00",
+            bridges=("br0",),
+        )
+
+    def run(self, node: NodeSite, *argv: str) -> Outcome:
+        command = self.site.command(node, argv)
+        assert command is not None
+        return self.keeper.run(
+            command.argv, env=self.site.environment(node), cwd=command.folder, timeout=MINUTE
+        )
+
+    def output(self, node: NodeSite, argv: Sequence[str]) -> str:
+        outcome = self.run(node, *argv)
+        assert outcome.returncode == 0, outcome
+        return outcome.stdout.decode().strip()
+
+
+@pytest.fixture(scope="module")
+def machines(clusters_root: Path) -> Iterator[Machines]:
+    clusters_root.mkdir(exist_ok=True, mode=0o700)
+    made = Machines(clusters_root)
+    yield made
+    processes = made.keeper.processes()
+    made.keeper.stop()
+    assert not [one for one in processes if one.identity.is_alive()]
+    assert not made.keeper.root.exists()
+
+
+def test_a_node_has_name_users_and_processes_of_its_own(machines: Machines) -> None:
+    for node in machines.nodes:
+        assert machines.output(node, ["hostname"]) == node.name
+        assert machines.output(node, ["sh", "-c", "id -un; pwd"]) == "root\n/root"
+    assert machines.output(machines.nodes[0], ["cat", "/proc/1/comm"]) == "sh"
+    boots = {machines.output(node, ["cat", "/proc/sys/kernel/random/boot_id"]) for node in machines.nodes}
+    assert len(boots) == 2
+
+
+def test_statuses_come_out_as_they_are(machines: Machines) -> None:
+    node = machines.nodes[0]
+    assert machines.run(node, "sh", "-c", "exit 7").returncode == 7
+    assert machines.run(node, "sh", "-c", "kill -KILL $$").returncode == -9
+    assert machines.run(node, "no-such-command").returncode == 127
+
+
+def test_files_are_the_same_inside_and_outside(machines: Machines) -> None:
+    first, second = machines.nodes
+    machines.output(first, ["sh", "-c", "echo 1 > /var/lib/ganeti/x; echo 2 > /run/x; echo 3 > /etc/x"])
+    assert [(first.root / path).read_text() for path in ("var/lib/ganeti/x", "var/run/x", "etc/x")] == [
+        "1\n",
+        "2\n",
+        "3\n",
+    ]
+    assert machines.run(second, "test", "-e", "/var/lib/ganeti/x").returncode == 1
+    (second.root / "srv/y").write_text("4\n")
+    assert machines.output(second, ["cat", "/srv/y"]) == "4"
+    # What of /etc is the machine's can be read, and what is replaced is the node's alone.
+    own = Path("/etc/passwd").read_text()
+    machines.output(first, ["sh", "-c", "test -s /etc/os-release; echo >> /etc/passwd"])
+    assert Path("/etc/passwd").read_text() == own
+
+
+def test_names_are_known_everywhere_as_soon_as_they_are_given(machines: Machines) -> None:
+    first, second = machines.nodes
+    assert machines.output(first, ["getent", "hosts", "node2"]).split()[0] == second.ip
+    address = machines.site.add_name("late.vc")
+    for node in machines.nodes:
+        assert machines.output(node, ["getent", "hosts", "late"]).split()[:2] == [address, "late.vc"]
+        assert machines.output(node, ["getent", "hosts", address]).split() == [address, "late.vc"]
+    machines.site.forget("late.vc")
+    assert machines.run(first, "getent", "hosts", "late.vc").returncode == 2
+
+
+def test_nodes_log_in_to_each_other_by_ssh(machines: Machines) -> None:
+    first, second = machines.nodes
+    ssh = ["ssh", "-oBatchMode=yes", "-oStrictHostKeyChecking=no", "node2"]
+    assert machines.output(first, [*ssh, "hostname; id -u"]) == f"{second.name}\n0"
+
+
+def test_a_daemon_on_a_node_is_found_by_its_number_there(machines: Machines) -> None:
+    node = machines.nodes[0]
+    inner = int(machines.output(node, ["cat", "/run/sshd.pid"]))
+    first = FirstProcess.read(node.root)
+    assert first is not None
+    outer = first.outside(inner)
+    assert outer is not None
+    assert outer != inner
+    assert Path(f"/proc/{outer}/comm").read_text() == "sshd\n"
+    assert first.outside(1) == first.identity.pid
+    assert first.outside(99999) is None
+
+
+def test_who_is_outside_gets_in_by_sockets_and_by_an_outlet(machines: Machines) -> None:
+    node = machines.nodes[0]
+    with node.network.connect(node.ip, 22, MINUTE) as connection:
+        assert connection.recv(4) == b"SSH-"
+    host, _, port = machines.site.reach(node.ip, 22).partition(":")
+    assert machines.attach().reach(node.ip, 22) == f"{host}:{port}"
+    with socket.create_connection((host, int(port)), timeout=MINUTE) as connection:
+        assert connection.recv(4) == b"SSH-"
+    refused = machines.site.reach(node.ip, 2).partition(":")
+    connection = socket.create_connection((refused[0], int(refused[2])), timeout=MINUTE)
+    # Closed or reset: nobody is there.
+    with connection, contextlib.suppress(ConnectionResetError):
+        assert connection.recv(1) == b""
+
+
+def test_a_node_that_is_switched_off_is_gone_with_all_it_ran(machines: Machines) -> None:
+    first, second = machines.nodes
+    machines.output(second, ["sh", "-c", "setsid sleep 1000 > /dev/null 2>&1 &"])
+    before = {one.identity for one in machines.keeper.processes() if one.argv[:2] == ("sleep", "1000")}
+    assert len(before) == 1
+    second.off_mark.touch()
+    machines.site.follow_power()
+    assert not any(identity.is_alive() for identity in before)
+    assert machines.site.command(second, ["true"]) is None
+    with pytest.raises(OSError, match=r"timed out|No route"):
+        second.network.connect(second.ip, 22, 0.5)
+    assert machines.output(first, ["hostname"]) == first.name
+    second.off_mark.unlink()
+    machines.site.follow_power()
+    with second.network.connect(second.ip, 22, MINUTE) as connection:
+        assert connection.recv(4) == b"SSH-"
+    # Nothing happens to those that are up.
+    processes = {one.identity for one in machines.keeper.processes()}
+    machines.attach().follow_power()
+    assert processes <= {one.identity for one in machines.keeper.processes()}
+
+
+def test_addresses_of_a_node_are_seen(machines: Machines) -> None:
+    node = machines.nodes[0]
+    assert machines.site.holds(node, node.ip)
+    assert not machines.site.holds(node, machines.site.cluster_ip)
+
+
+def test_a_second_cluster_has_the_same_addresses_at_the_same_time(
+    machines: Machines, clusters_root: Path
+) -> None:
+    other = Machines(clusters_root)
+    try:
+        assert [node.ip for node in other.nodes] == [node.ip for node in machines.nodes]
+        for one in (machines, other):
+            (one.nodes[1].root / "root/which").write_text(str(one.keeper.root))
+            ssh = ["ssh", "-oBatchMode=yes", "-oStrictHostKeyChecking=no", one.nodes[1].ip, "cat which"]
+            assert one.output(one.nodes[0], ssh) == str(one.keeper.root)
+    finally:
+        other.keeper.stop()
+
+
+def test_all_ends_with_a_keeper_that_is_killed(clusters_root: Path) -> None:
+    made = Machines(clusters_root)
+    processes = made.keeper.processes()
+    made.keeper.identity.signal(9)
+    assert all(one.identity.wait_gone(MINUTE) for one in processes)
+    assert made.keeper.guardian.wait_gone(MINUTE)
+    made.keeper.close()
+
+
+def test_what_keeps_a_node_from_booting_is_told(machines: Machines) -> None:
+    [node] = machines.site.nodes([("node3.vc", 3)])
+    machines.site.furnish(node)
+    (node.root / "etc/ssh/sshd_config").write_text("NoSuchOption yes\n")
+    try:
+        with pytest.raises(BootFailed, match="could not boot node3") as failed:
+            machines.site.bring_up(node)
+        assert "NoSuchOption" in failed.value.seen
+    finally:
+        machines.site.forget(node.name)
+
+
+def test_only_a_site_that_was_made_can_be_attached_to(clusters_root: Path) -> None:
+    with Keeper.start(create_root(clusters_root), token=secrets.token_hex(16)) as keeper:
+        site = NamespacesSite(
+            keeper=keeper,
+            plan=plan_for(1, secondary_ips=False),
+            root=keeper.root,
+            tools=tools_of(find_installation(Settings.read())),
+            cluster_name="cluster.vc",
+            token="00",
+            bridges=(),
+        )
+        with pytest.raises(KeeperError, match="no cluster"):
+            site.check()
+        keeper.stop()

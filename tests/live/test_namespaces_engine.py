@@ -1,0 +1,169 @@
+"""Real clusters on engine `namespaces`: Ganeti is not modified, and the handle works."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_ganeti_vcluster import VirtualCluster
+from pytest_ganeti_vcluster.clients.confd import REQ_PING, ConfdClient
+from pytest_ganeti_vcluster.cluster.making.foundation import check_request
+from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
+from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
+from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound
+from pytest_ganeti_vcluster.ganeti.installation import find_installation
+from pytest_ganeti_vcluster.settings import Settings
+from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
+
+
+def settings(**flags: str) -> Settings:
+    return Settings.read(flags={"ganeti": "system", **flags})
+
+
+@pytest.fixture(scope="module")
+def _possible() -> None:
+    found = try_namespaces().probe
+    if not found.available:
+        pytest.skip(f"{found.reason}; {found.cure}")
+    try:
+        find_installation(settings())
+    except GanetiNotFound as error:
+        pytest.skip(f"{error.message}: the engine needs a Ganeti that is installed on the machine")
+
+
+@pytest.fixture(scope="module")
+def one(_possible: None, vcluster_factory: ClusterFactory) -> Iterator[VirtualCluster]:
+    with vcluster_factory(nodes=1, engine="namespaces", ganeti="system") as cluster:
+        yield cluster
+
+
+def test_ganeti_runs_with_its_own_paths_and_a_real_master_ip(one: VirtualCluster) -> None:
+    assert one.engine == "namespaces"
+    assert one.run("gnt-cluster", "getmaster").stdout.strip() == one.master.name
+    environment = Path(f"/proc/{one.master.daemon('noded').pid}/environ").read_bytes().split(b"\0")
+    ours = (b"GANETI_", b"LD_PRELOAD", b"PYTHONUSERBASE", b"NSS_")
+    assert not [line for line in environment if line.startswith(ours)]
+    addresses = one.run("ip", "-oneline", "-4", "address", "show", "dev", "eth0").stdout
+    assert f"inet {one.ip}/32 scope global eth0:0" in addresses
+    assert one.master.holds_master_ip
+    info = one.luxi.query_cluster_info()
+    assert info["file_storage_dir"] == "/srv/ganeti/file-storage"
+    assert info["master_netdev"] == "eth0"
+
+
+def test_all_clients_reach_it_from_outside(one: VirtualCluster) -> None:
+    assert one.luxi.query_cluster_info()["name"] == one.name
+    assert [node["id"] for node in one.rapi.get("/2/nodes")] == [one.master.name]
+    place = urllib.parse.urlsplit(one.rapi.url)
+    # The certificate is good for where it is reached, too.
+    context = ssl.create_default_context(cafile=str(one.rapi_access.ca_file))
+    with socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=60) as plain:
+        context.wrap_socket(plain, server_hostname=place.hostname).close()
+    master = one.master
+    key = master.path("/var/lib/ganeti/hmac.key").read_bytes()
+    network = master.boot_node.site.network
+    assert ConfdClient(key, master.ip, make_socket=network.new_socket).query(REQ_PING, "", timeout=60).ok
+
+
+def test_an_instance_lives_and_a_reset_takes_it_away(one: VirtualCluster) -> None:
+    instance = one.add_instance("instance1", "file", primary=one.master, nics=[{"link": "br0"}])
+    assert instance.status == "running"
+    disks = [path for path in one.master.path("/srv/ganeti/file-storage").rglob("*") if path.is_file()]
+    assert len(disks) == 1
+    assert one.verify() == []
+    assert one.reset().how == "restored"
+    assert one.instances == []
+    assert not disks[0].exists()
+    assert one.reset().how == "nothing"
+    assert one.verify() == []
+
+
+def test_a_killed_daemon_and_a_crashed_node_come_back(one: VirtualCluster) -> None:
+    master = one.master
+    master.daemon("noded").kill()
+    assert not master.daemon("noded").running
+    one.run("daemon-util", "start", "ganeti-noded")
+    assert master.daemon("noded").running
+    assert "daemon startup" in master.log("noded")
+    boot_id = master.run("cat", "/proc/sys/kernel/random/boot_id").stdout
+    master.crash()
+    assert not master.daemons
+    assert [node for node in one.nodes if node.holds_master_ip] == []
+    assert master.run("cat", "/proc/sys/kernel/random/boot_id").stdout == boot_id
+    master.run_watcher("--ignore-pause", timeout=300)
+    assert {"noded", "wconfd", "luxid", "rapi"} <= set(master.daemons)
+    assert master.holds_master_ip
+    master.power_off()
+    assert master.run("true", check=False).returncode == 255
+    master.power_on()
+    assert master.run("cat", "/proc/sys/kernel/random/boot_id").stdout != boot_id
+    assert one.run("gnt-cluster", "getmaster").stdout.strip() == master.name
+
+
+def test_another_process_may_attach(one: VirtualCluster) -> None:
+    other = attach_cluster(one.root)
+    try:
+        assert other.engine == "namespaces"
+        assert other.run("hostname").stdout.strip() == one.master.name
+        assert other.rapi.url == one.rapi.url
+    finally:
+        other.detach()
+    assert one.run("hostname").stdout.strip() == one.master.name
+
+
+def test_what_needs_adaptations_is_refused_by_name(one: VirtualCluster) -> None:
+    for attempt, what in (
+        (lambda: one.populate(3), "populate"),
+        (lambda: one.master.set_capacity(memory=1024), "capacity"),
+        (lambda: setattr(one.master, "bridges", ["br7"]), "bridges"),
+        (lambda: one.oob_program, "oob_program"),
+    ):
+        with pytest.raises(EngineUnavailable, match=what):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        (ClusterSpec(nodes=[NodeSpec(memory=1024)], engine="namespaces"), "another capacity"),
+        (ClusterSpec(nodes=2, engine="namespaces", join="bulk"), "join in bulk"),
+        (ClusterSpec(nodes=1, engine="namespaces", disk_templates=("sharedfile",)), "sharedfile"),
+        (ClusterSpec(nodes=1, engine="namespaces", secondary_ips=True), "secondary IP"),
+    ],
+)
+@pytest.mark.usefixtures("_possible")
+def test_what_it_does_not_have_is_refused_before_anything_is_made(spec: ClusterSpec, what: str) -> None:
+    with pytest.raises(EngineUnavailable, match=what):
+        check_request(spec, settings())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_possible")
+def test_nodes_join_by_ssh_and_the_cluster_verifies_clean(vcluster_factory: ClusterFactory) -> None:
+    with vcluster_factory(nodes=3, engine="namespaces", ganeti="system") as cluster:
+        told = cluster.run("gnt-cluster", "command", "hostname; id -u").stdout
+        for node in cluster.nodes:
+            assert f"node: {node.name}" in told
+            assert node.run("hostname").stdout.strip() == node.name
+        first, second, third = cluster.nodes
+        instance = cluster.add_instance("instance1", "diskless", primary=second)
+        assert instance.primary == second
+        assert cluster.verify() == []
+        second.run("gnt-cluster", "master-failover", timeout=600)
+        assert cluster.master == second
+        assert second.holds_master_ip
+        assert not first.holds_master_ip
+        assert [node["id"] for node in cluster.rapi.get("/2/nodes")] == [first.name, second.name, third.name]
+        fourth = cluster.add_node()
+        assert cluster.run("gnt-node", "list", "--no-headers", "-oname").lines == [
+            node.name for node in cluster.nodes
+        ]
+        cluster.remove_node(fourth)
+        assert not fourth.root.exists()
+        assert cluster.verify() == []
