@@ -16,6 +16,11 @@ from pytest_ganeti_vcluster.images.store import ImageStore
 from pytest_ganeti_vcluster.settings import Settings
 
 
+def uses_images(engine: str, settings: Settings) -> bool:
+    """Whether clusters on an engine are made from images."""
+    return settings.image_cache is not None and engine != "namespaces"
+
+
 def obtain_cluster(
     spec: ClusterSpec,
     settings: Settings,
@@ -29,7 +34,7 @@ def obtain_cluster(
     `build_cluster` raises, and `ImageError` or `ImageCacheUnusable`; nothing is left then. `root_name` as in `laid`.
     """
     store = ImageStore.of(settings)
-    if store is None or choose_engine(spec.engine, settings.engine, spec.needs) == "namespaces":
+    if store is None or not uses_images(choose_engine(spec.engine, settings.engine, spec.needs), settings):
         return build_cluster(spec, settings, tell, root_name=root_name)
     installation = check_request(spec, settings)
 
