@@ -78,7 +78,7 @@ class Sweeping:
             if missing and not self._stops(missing[0]):
                 with contextlib.suppress(OutOfTime):
                     self._measure_nodes(nodes, missing)
-                if self._deadline is not None and time.monotonic() > self._deadline:
+                if self.left and self._deadline is not None and time.monotonic() > self._deadline:
                     self.stopped = self.stopped or "the time limit was reached in the middle of a point"
             if self.stopped:
                 return
