@@ -19,7 +19,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -174,6 +174,10 @@ class Farm:
     def openssl_settings(self) -> Path:
         """Settings of OpenSSL for all processes of nodes, where `has_openssl_settings`."""
         return self.folder / "openssl.cnf"
+
+    def optional_daemons(self, wanted: Sequence[str]) -> list[str]:
+        """Return the optional daemons that run on nodes, by short name, where `wanted` are asked for."""
+        return list(wanted)
 
     def daemon_arguments(self, name: str, ip: str) -> list[str]:
         """Return the arguments of a daemon, by its short name, on the node with an address."""

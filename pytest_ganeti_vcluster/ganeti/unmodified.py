@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_ganeti_vcluster.errors import EngineUnavailable
+from pytest_ganeti_vcluster.ganeti.daemons import OPTIONAL_DAEMONS
 from pytest_ganeti_vcluster.ganeti.farm import SYSTEM_PATH, Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 
@@ -33,6 +36,11 @@ class UnmodifiedGaneti(Farm):
         """Folder of daemon-util."""
         return self.installation.pkglib
 
+    def optional_daemons(self, wanted: Sequence[str]) -> list[str]:
+        """Return those that Ganeti's own init and join start, too."""
+        listed = [name for name in OPTIONAL_DAEMONS if f"ganeti-{name}" in self.daemons]
+        return list(dict.fromkeys([*wanted, *listed]))
+
     def daemon_arguments(self, name: str, ip: str) -> list[str]:  # noqa: ARG002
         """Return what stands in etc/default/ganeti: daemons listen on all addresses, of which RAPI has to be told."""
         return list(RAPI_ARGUMENTS) if name == "rapi" else []
@@ -49,7 +57,9 @@ def run_unmodified(installation: GanetiInstallation, folder: Path) -> Unmodified
     """
     check_unmodified(installation)
     folder.mkdir(parents=True)
-    return UnmodifiedGaneti(folder, installation, ())
+    program = [str(installation.pkglib / "daemon-util"), "list-start-daemons"]
+    listed = subprocess.run(program, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return UnmodifiedGaneti(folder, installation, tuple(listed.stdout.split()))
 
 
 def check_unmodified(installation: GanetiInstallation) -> None:

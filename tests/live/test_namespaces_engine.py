@@ -77,7 +77,9 @@ def test_an_instance_lives_and_a_reset_takes_it_away(one: VirtualCluster) -> Non
     disks = [path for path in one.master.path("/srv/ganeti/file-storage").rglob("*") if path.is_file()]
     assert len(disks) == 1
     assert one.verify() == []
+    daemons = set(one.master.daemons)
     assert one.reset().how == "restored"
+    assert set(one.master.daemons) == daemons
     assert one.instances == []
     assert not disks[0].exists()
     assert one.verify() == []
@@ -110,6 +112,8 @@ def test_another_process_may_attach(one: VirtualCluster) -> None:
     try:
         assert other.engine == "namespaces"
         assert other.run("hostname").stdout.strip() == one.master.name
+        assert other.run("env").lines == one.run("env").lines
+        assert "ganeti-noded" in other.run("daemon-util", "list-start-daemons").lines
         assert other.rapi.url == one.rapi.url
     finally:
         other.detach()

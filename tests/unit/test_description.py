@@ -22,6 +22,7 @@ from pytest_ganeti_vcluster.ganeti.curl_library import CurlLibrary
 from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
+from pytest_ganeti_vcluster.ganeti.unmodified import UnmodifiedGaneti
 from pytest_ganeti_vcluster.settings import OPTIONS, Settings
 
 
@@ -124,3 +125,16 @@ def test_a_folder_without_a_description_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(KeeperError, match="no cluster in it that is ready") as caught:
         Description.read(tmp_path)
     assert "ganeti-vcluster gc" in caught.value.cure
+
+
+def test_of_a_cluster_of_machines_ganeti_is_read_back_unmodified(
+    description: Description, tmp_path: Path
+) -> None:
+    unmodified = UnmodifiedGaneti(tmp_path, description.installation, ("ganeti-noded", "ganeti-mond"))
+    of_machines = attrs.evolve(description, engine="namespaces", farm=unmodified)
+    of_machines.write(tmp_path)
+    read = Description.read(tmp_path)
+    assert read.farm == unmodified
+    assert type(read.farm) is UnmodifiedGaneti
+    assert not read.farm.is_adapted
+    assert read.farm.optional_daemons(["confd"]) == ["confd", "mond"]

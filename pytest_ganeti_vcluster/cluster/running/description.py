@@ -17,6 +17,7 @@ from pytest_ganeti_vcluster.ganeti.curl_library import CurlLibrary
 from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.rapi_access import RapiAccess
+from pytest_ganeti_vcluster.ganeti.unmodified import UnmodifiedGaneti
 from pytest_ganeti_vcluster.keeper.record import write_json
 from pytest_ganeti_vcluster.settings import OPTIONS, Settings
 
@@ -98,7 +99,7 @@ class Description:
             spec=ClusterSpec.from_json(value["spec"]),
             settings=settings_from_json(value["settings"]),
             installation=installation,
-            farm=_farm_from_json(value["farm"], installation),
+            farm=_farm_from_json(value["farm"], installation, str(value["engine"])),
             engine=str(value["engine"]),
             cluster_name=str(value["cluster_name"]),
             blocks=tuple(IPv4Network(block) for block in value["blocks"]),
@@ -147,14 +148,15 @@ def _farm_to_json(farm: Farm) -> dict[str, Any]:
     return {**plain, "folder": str(farm.folder), "daemons": list(farm.daemons), "curl": curl}
 
 
-def _farm_from_json(value: Mapping[str, Any], installation: GanetiInstallation) -> Farm:
+def _farm_from_json(value: Mapping[str, Any], installation: GanetiInstallation, engine: str) -> Farm:
     fields = {
         **value,
         "folder": Path(value["folder"]),
         "daemons": tuple(value["daemons"]),
         "curl": CurlLibrary(_path(value["curl"]["folder"]), str(value["curl"]["told"])),
     }
-    return Farm(installation=installation, **fields)
+    kind = UnmodifiedGaneti if engine == "namespaces" else Farm
+    return kind(installation=installation, **fields)
 
 
 def _plain(value: Any) -> Any:

@@ -204,7 +204,7 @@ def restore(cluster: VirtualCluster, state: ClusterState) -> None:
     master = cluster.master.boot_node
     starter = Starter(
         farm=cluster.parts.farm,
-        optional=cluster.spec.daemons,
+        optional=cluster.parts.farm.optional_daemons(cluster.spec.daemons),
         deadline=time.monotonic() + min(_STARTING, cluster.parts.settings.timeout),
     )
     try:
