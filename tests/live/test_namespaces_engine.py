@@ -85,6 +85,7 @@ def test_an_instance_lives_and_a_reset_takes_it_away(one: VirtualCluster) -> Non
     assert one.verify() == []
 
 
+@pytest.mark.slow
 def test_a_killed_daemon_and_a_crashed_node_come_back(one: VirtualCluster) -> None:
     master = one.master
     master.daemon("noded").kill()
