@@ -51,6 +51,13 @@ class Place:
             return self.node_root + path
         return path
 
+    def own_path(self, path: str) -> str:
+        """Map a path below any node's root to the same one below this node's; others come back unchanged."""
+        below = os.path.relpath(path, self.cluster_root).split("/", 1)
+        if len(below) > 1 and below[0] in self.addresses():
+            return self.below_node_root(below[1])
+        return path
+
     def addresses(self) -> dict[str, str]:
         """Return the addresses of the cluster's nodes, by node name, as the engine lists them."""
         found = {}

@@ -261,6 +261,25 @@ def test_export_folders(home: VirtualCluster, look: Look) -> None:
     assert (adapted, plain) == ([True, True, True], [False, False, True])
 
 
+def test_archived_jobs(home: VirtualCluster, look: Look) -> None:
+    masters = home.nodes[1].path("/var/lib/ganeti/queue")
+    own = home.nodes[0].path("/var/lib/ganeti/queue")
+    adapted, plain = look(f"""
+        import os
+        from ganeti import backend
+        open({str(own)!r} + "/job-987654", "w").close()
+        try:
+            backend.JobQueueRename({str(masters)!r} + "/job-987654", {str(masters)!r} + "/archive/98/job-987654")
+        except RuntimeError as error:
+            tell("not a virtual path" in str(error))
+        else:
+            tell(os.listdir({str(own)!r} + "/archive/98"))
+    """)
+    shutil.rmtree(own / "archive/98")
+    (own / "job-987654").unlink()
+    assert (adapted, plain) == (["job-987654"], True)
+
+
 def test_transfer_certificates(home: VirtualCluster, look: Look) -> None:
     adapted, plain = look("""
         import OpenSSL

@@ -144,6 +144,20 @@ def test_archive(vcluster: VirtualCluster) -> None:
     assert [job.id for job in vcluster.jobs()] == [running.id]
 
 
+@pytest.mark.vcluster(nodes=2)
+@shows("job queue", "all master candidates archive what the master does", because=("archived-jobs",))
+def test_archive_on_candidates(vcluster: VirtualCluster) -> None:
+    jobs = [vcluster.submit(delay()) for _ in range(3)]
+    for job in jobs:
+        job.wait(PATIENCE)
+    queue = vcluster.node("node2").path("/var/lib/ganeti/queue")
+    vcluster.run("gnt-job", "archive", str(jobs[0].id))
+    vcluster.run("gnt-job", "autoarchive", "0")
+    for job in jobs:
+        until((queue / f"archive/0/job-{job.id}").is_file, f"node2 has archived job {job.id}, too")
+        assert not (queue / f"job-{job.id}").exists()
+
+
 @shows("job queue", "gnt-job watch and wait follow a job to its end, and tell how it ended")
 def test_watch(vcluster: VirtualCluster) -> None:
     # Submitted behind another one, so that there is something to wait for.

@@ -16,13 +16,10 @@ from ..place import Place
 
 def _own_path(path: str, exports: str, place: Place) -> str:
     """Map a path below any node's root, or in the folder of exports of a real node, to this node's."""
-    below = os.path.relpath(path, place.cluster_root).split("/", 1)
-    if len(below) > 1 and below[0] in place.addresses():
-        return place.below_node_root(below[1])
     real_exports = "/" + os.path.relpath(exports, place.node_root)
     if (path + "/").startswith(real_exports + "/"):
         return place.below_node_root(path)
-    return path
+    return place.own_path(path)
 
 
 def _export_folders(module: Any, place: Place) -> None:
