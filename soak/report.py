@@ -72,7 +72,7 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     for column in (
         "processes",
         "descriptors",
-        "private memory of\nthe one with most growth (MiB)",
+        "least private memory of\nthe one with most growth (MiB)",
         "growth",
         "allowed",
         "for 1,000\noperations",
