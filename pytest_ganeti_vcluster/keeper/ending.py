@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from typing import Callable
 import attrs
 
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity, Stat, read_stat
+from pytest_ganeti_vcluster.keeper.processes import children_of
 
 #: Seconds that processes have between SIGTERM and SIGKILL.
 GRACE = 1.0
@@ -21,6 +23,9 @@ _BOUND, _BOUND_EACH = 4.0, 0.02
 
 #: Seconds between two looks at who is left.
 PAUSE = 0.02
+
+#: Seconds of one hunt for processes that replace themselves.
+_HUNT = 0.1
 
 
 def bound_of(processes: int) -> float:
@@ -33,8 +38,8 @@ class Ending:
     """The staged ending of whatever `find` finds; call `step()` until it is done.
 
     `find` is asked anew at every step, so that processes that are started meanwhile are ended too. `groups`
-    says that every process group of what is found may be ended as a whole: it catches processes that
-    replace themselves faster than they can be found one by one.
+    says that every process group of what is found may be ended as a whole, and all that is below this process: it
+    catches processes that replace themselves faster than they can be found one by one.
     """
 
     find: Callable[[], Iterable[Stat]]
@@ -76,6 +81,34 @@ class Ending:
                     continue
         for stat in self.left:
             _try(stat.identity, signal.SIGKILL)
+        if self.groups:
+            _hunt()
+
+
+def _hunt() -> None:
+    """Kill our children as they come, for a while.
+
+    A process that replaces itself, in a new group each time, has gone before a walk over `/proc` comes to it; on a busy
+    machine it may outrun all walks. But its successor is ours at once, as we are its subreaper, and the kernel lists
+    our children in microseconds.
+    """
+    until = time.monotonic() + _HUNT
+    while time.monotonic() < until:
+        alive = [pid for pid in children_of(os.getpid()) if not _has_ended(pid)]
+        if not alive:
+            return
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                # Its number is not given to another: we alone can wait for it, and do not meanwhile.
+                os.kill(pid, signal.SIGKILL)
+
+
+def _has_ended(child: int) -> bool:
+    """Whether a child is a zombie; who waits for it is told of its end later."""
+    try:
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _is_still(stat: Stat) -> bool:
