@@ -21,13 +21,14 @@ def client(path: Path) -> WconfdClient:
 def test_locks_are_asked_for_in_the_owners_name(path: Path, tmp_path: Path) -> None:
     with LockOwner.alive(tmp_path, 17) as owner, peer(path, result([])) as other:
         assert client(path).try_update_locks(owner, {"node/a": "shared", "cluster/BGL": "release"}) == []
-        held = str(owner.livelock)
-        assert other.requests == [
-            {
-                "method": "tryUpdateLocks",
-                "args": [[17, held, owner.pid], [["node/a", "shared"], ["cluster/BGL", "release"]]],
-            }
-        ]
+        held, pid = str(owner.livelock), owner.pid
+    # Noted by another thread, which has ended now.
+    assert other.requests == [
+        {
+            "method": "tryUpdateLocks",
+            "args": [[17, held, pid], [["node/a", "shared"], ["cluster/BGL", "release"]]],
+        }
+    ]
 
 
 def test_an_owners_file_is_there_for_as_long_as_it_lives(tmp_path: Path) -> None:

@@ -28,8 +28,10 @@ def test_instances_disks_and_jobs_come_back(cluster: VirtualCluster) -> None:
     with disk.open("r+b") as stream:
         stream.seek(8 << 20)
         stream.write(b"written by the instance")
-    before, jobs = state_of(cluster), [job.id for job in cluster.jobs()]
+    jobs = [job.id for job in cluster.jobs()]
+    # It waits until luxid has brought the last job's file to the other candidates, which is after the job's end.
     snapshot = cluster.snapshot()
+    before = state_of(cluster)
     for _time in range(2):
         kept.remove()
         cluster.add_instance("other", primary="node1")

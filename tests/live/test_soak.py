@@ -93,5 +93,7 @@ def test_a_sample_tells_what_runs_and_what_it_has_open(cluster: VirtualCluster) 
     [ours, ours_later] = [
         next(one for one in sample.processes if one.name == "this program") for sample in (first, second)
     ]
-    assert ours_later.open == ours.open + 1
+    # By what they are: other threads of this process open and close files meanwhile.
+    [readme] = [what for what in ours_later.descriptors if what.endswith("/README.rst")]
+    assert ours_later.descriptors[readme] == ours.descriptors.get(readme, 0) + 1
     assert {one.key for one in second.processes} == found.keys()

@@ -42,7 +42,10 @@ def looks(node: VirtualNode) -> dict[str, object]:
         "environment": process.environ(),
         "limits": Path(f"/proc/{pid}/limits").read_text(encoding="ascii"),
         "status": [
-            line for line in status.splitlines() if line.startswith(("Umask", "Sig", "Shd", "Groups"))
+            line
+            for line in status.splitlines()
+            # SigQ counts the signals that wait for all processes of the user.
+            if line.startswith(("Umask", "Sig", "Shd", "Groups")) and not line.startswith("SigQ")
         ],
     }
 

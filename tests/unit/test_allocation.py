@@ -46,4 +46,5 @@ def _found_holes(action: str) -> list[int]:
 
 def test_that_nothing_new_goes_into_a_hole() -> None:
     assert min(_found_holes("")) > 100
-    assert max(_found_holes("kept = fill_holes()")) <= 5
+    # Of 2000 objects and 350 blocks; the interpreter frees a few for itself meanwhile.
+    assert max(_found_holes("kept = fill_holes()")) <= 20
