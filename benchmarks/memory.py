@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import attrs
 import click
@@ -32,9 +30,10 @@ from rich.table import Table
 from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.scale.accounting import Memory, memory_of
 from pytest_ganeti_vcluster.settings import Settings
 
-_MIB = 1024
+_MIB = 1 << 20
 #: Seconds that processes of jobs which have ended may take to end.
 _SETTLING = 10.0
 #: Seconds that a large cluster may take to come up, on a machine with others on it.
@@ -44,33 +43,7 @@ _NODED = "ganeti-noded"
 
 #: Of one more node, private: 8 MB, which is less than 8 MiB.
 _GOAL_BYTES = 8_000_000
-_KIB_BYTES = 1024
 _MB_BYTES = 1_000_000
-
-
-@attrs.frozen
-class Memory:
-    """Memory of the processes of one name, in KiB."""
-
-    processes: int = 0
-    private: int = 0
-    pss: int = 0
-
-    def __add__(self, other: Memory) -> Memory:
-        return Memory(self.processes + other.processes, self.private + other.private, self.pss + other.pss)
-
-
-def _memory_of(pid: int) -> Memory:
-    """Read `smaps_rollup` of a process (proc_pid_smaps(5)); nothing for one that has ended."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        return Memory()
-    sizes: Counter[str] = Counter()
-    for line in text.splitlines()[1:]:
-        name, size, *_unit = line.split()
-        sizes[name.rstrip(":")] += int(size)
-    return Memory(1, sizes["Private_Clean"] + sizes["Private_Dirty"], sizes["Pss"])
 
 
 def _look(cluster: VirtualCluster) -> dict[str, Memory]:
@@ -92,7 +65,7 @@ def _look(cluster: VirtualCluster) -> dict[str, Memory]:
         ("keeper's guardian", record.guardian.pid),
         *((process.name, process.pid) for process in keeper.processes()),
     ):
-        memory = _memory_of(pid)
+        memory = memory_of(pid)
         for row in (name, _TOTAL):
             found[row] = found.get(row, Memory()) + memory
     return found
@@ -180,12 +153,12 @@ def _show_slopes(looks: Mapping[str, Mapping[int, Mapping[str, Memory]]]) -> Non
         row = []
         for kind, found in looks.items():
             seen = {count: look.get(name, Memory()) for count, look in found.items()}
-            slope = _slope({count: one.private * _KIB_BYTES for count, one in seen.items()})
-            pss = _slope({count: one.pss * _KIB_BYTES for count, one in seen.items()})
+            slope = _slope({count: one.private for count, one in seen.items()})
+            pss = _slope({count: one.pss for count, one in seen.items()})
             private[kind, name] = slope
             row += [
                 f"{slope / _MB_BYTES:.2f}",
-                f"{slope / (_KIB_BYTES * _MIB):.2f}",
+                f"{slope / _MIB:.2f}",
                 f"{pss / _MB_BYTES:.2f}",
             ]
         if name == _TOTAL:
@@ -198,7 +171,7 @@ def _show_slopes(looks: Mapping[str, Mapping[int, Mapping[str, Memory]]]) -> Non
         judgement = "reached" if ours <= _GOAL_BYTES else "NOT reached"
         print(
             f"Private memory of one more node, {name}: {ours / _MB_BYTES:.2f} MB"
-            f" ({ours / (_KIB_BYTES * _MIB):.2f} MiB), {private['stock', name] / ours:.1f} times less than stock;"
+            f" ({ours / _MIB:.2f} MiB), {private['stock', name] / ours:.1f} times less than stock;"
             f" goal {_GOAL_BYTES / _MB_BYTES:g} MB: {judgement}"
         )
 
@@ -210,7 +183,7 @@ def _show_totals(looks: Mapping[str, Mapping[int, Mapping[str, Memory]]]) -> Non
     for kind, found in looks.items():
         for count, look in found.items():
             noded, total = (look[name] for name in (_NODED, _TOTAL))
-            figures = [f"{one.private * _KIB_BYTES / _MB_BYTES:.1f}" for one in (noded, total)]
+            figures = [f"{one.private / _MB_BYTES:.1f}" for one in (noded, total)]
             table.add_row(kind, str(count), str(total.processes), *figures)
     _print(table)
 
