@@ -254,8 +254,9 @@ def _used() -> tuple[int, int]:
             if not process.name.isdigit() or process.stat().st_uid != os.geteuid():
                 continue
             tasks += len(os.listdir(process / "task"))  # noqa: PTH208 - only counted
-            for descriptor in os.scandir(process / "fd"):
-                instances += os.readlink(descriptor.path) == "anon_inode:inotify"  # noqa: PTH115 - not a path
+            with os.scandir(process / "fd") as descriptors:
+                for descriptor in descriptors:
+                    instances += os.readlink(descriptor.path) == "anon_inode:inotify"  # noqa: PTH115 - not a path
         except OSError:
             # It has ended, or shows nothing to us.
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite, plan_
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.keeper.client import Keeper, Outcome
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.record import create_root
 from pytest_ganeti_vcluster.settings import Settings
 
@@ -160,7 +162,12 @@ def test_who_is_outside_gets_in_by_sockets_and_by_an_outlet(machines: Machines) 
 def test_a_node_that_is_switched_off_is_gone_with_all_it_ran(machines: Machines) -> None:
     first, second = machines.nodes
     machines.output(second, ["sh", "-c", "setsid sleep 1000 > /dev/null 2>&1 &"])
-    before = {one.identity for one in machines.keeper.processes() if one.argv[:2] == ("sleep", "1000")}
+    deadline = time.monotonic() + MINUTE
+    before: set[ProcessIdentity] = set()
+    # What the shell leaves behind is at first the shell.
+    while not before:
+        assert time.monotonic() < deadline
+        before = {one.identity for one in machines.keeper.processes() if one.argv[:2] == ("sleep", "1000")}
     assert len(before) == 1
     second.off_mark.touch()
     machines.site.follow_power()
@@ -171,10 +178,10 @@ def test_a_node_that_is_switched_off_is_gone_with_all_it_ran(machines: Machines)
     assert machines.output(first, ["hostname"]) == first.name
     second.off_mark.unlink()
     machines.site.follow_power()
+    processes = {one.identity for one in machines.keeper.processes()}
     with second.network.connect(second.ip, 22, MINUTE) as connection:
         assert connection.recv(4) == b"SSH-"
     # Nothing happens to those that are up.
-    processes = {one.identity for one in machines.keeper.processes()}
     machines.attach().follow_power()
     assert processes <= {one.identity for one in machines.keeper.processes()}
 

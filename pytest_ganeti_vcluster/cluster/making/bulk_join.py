@@ -121,7 +121,9 @@ def _take_after(model: Path, root: Path) -> None:
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        for entry in os.scandir(model / folder):
+        with os.scandir(model / folder) as found:
+            entries = list(found)
+        for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if _OWN.fullmatch(path):
                 continue

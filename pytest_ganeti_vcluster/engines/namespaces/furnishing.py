@@ -94,7 +94,9 @@ def furnish(
 
 def _link_etc(etc: Path) -> None:
     """Have the node's /etc be the machine's, but for what is its own; there it can be written to."""
-    for entry in os.scandir("/etc"):
+    with os.scandir("/etc") as machine:
+        entries = list(machine)
+    for entry in entries:
         if entry.name not in _OWN:
             # What leads elsewhere does so from there.
             target = os.readlink(entry.path) if entry.is_symlink() else f"{OUTSIDE_ETC}/{entry.name}"  # noqa: PTH115

@@ -49,12 +49,14 @@ _INIT = 'trap "exit 0" TERM; sleep infinity & wait $!'
 class Config(NamedTuple):
     """What makes a node: `addresses` with prefix lengths, the `link` by which the switch knows it, its `bridges`.
 
+    `hardware_address` is its network card's, which it keeps: the others know it by that when it has booted again.
     `boot_id` is a file in it that says what the kernel would say of a machine that has booted.
     """
 
     name: str
     root: str
     link: str
+    hardware_address: str
     addresses: list[str]
     bridges: list[str]
     sshd: str
@@ -84,7 +86,7 @@ def main(config: Config) -> int:
         kernel.configure_network(f"link delete {config.link}")
     kernel.configure_network(
         # What we start now counts processes as the node does, where the first one is number 1.
-        f"link add {config.link} type veth peer name {INTERFACE} netns 1",
+        f"link add {config.link} type veth peer name {INTERFACE} address {config.hardware_address} netns 1",
         f"link set {config.link} master {BRIDGE} up",
     )
     os.write(let_go_on, b"n")

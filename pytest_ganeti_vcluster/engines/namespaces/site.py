@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest_ganeti_vcluster
@@ -227,6 +227,7 @@ class NamespacesSite:
             name=node.name,
             root=str(node.root),
             link=_link(node),
+            hardware_address="02:00:{:02x}:{:02x}:{:02x}:{:02x}".format(*IPv4Address(node.ip).packed),
             addresses=[f"{address}/{ADDRESSES.prefixlen}" for address in node.addresses],
             bridges=self._bridges,
             sshd=str(self._tools.sshd),

@@ -22,6 +22,10 @@ from pytest_ganeti_vcluster.engines.namespaces.name_server import NameServer
 #: The interface that the nodes are joined by, and that has our own address.
 BRIDGE = "nodes"
 
+#: Its hardware address. A bridge that was given none has that of one of its ports, another with every node that comes
+#: or goes; and who knew the old one finds nobody there, for many seconds.
+_HARDWARE_ADDRESS = "02:00:00:00:00:fe"
+
 KINDS = {b"t": socket.SOCK_STREAM, b"u": socket.SOCK_DGRAM}
 
 _NAMES_PORT = 53
@@ -39,7 +43,7 @@ def main(path: str, hosts: str, address: str) -> None:
     kernel.unshare(kernel.NEWNET)
     kernel.configure_network(
         "link set lo up",
-        f"link add {BRIDGE} type bridge",
+        f"link add {BRIDGE} address {_HARDWARE_ADDRESS} type bridge",
         f"address add {address} dev {BRIDGE}",
         f"link set {BRIDGE} up",
     )
