@@ -8,7 +8,7 @@
         `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `ImageCacheUnusable`,
         `EngineUnavailable`, `ExtraMissing`
     `GanetiError`          Ganeti said no, or did not do what it should
-        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `CommandFailed`, `LuxiError`,
+        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `HealFailed`, `CommandFailed`, `LuxiError`,
         `WconfdError`, `RapiError`, `JobFailed`, `JobTimeout`
         `InstancesFailed`  some of many instances could not be created
     `KeeperError`          the process that owns a cluster cannot be reached
@@ -129,6 +129,10 @@ class BootFailed(GanetiError):
 
 class ResetFailed(GanetiError):
     """A cluster could not be put back to an earlier state; a new one can be had."""
+
+
+class HealFailed(GanetiError):
+    """Faults of a cluster could not be lifted; a new cluster can be had."""
 
 
 class DaemonDied(BootFailed):

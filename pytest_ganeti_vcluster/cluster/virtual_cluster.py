@@ -11,6 +11,7 @@ from pytest_ganeti_vcluster.clients.jobs import Job, jobs_of, submit, wait_idle
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
+from pytest_ganeti_vcluster.cluster.faults.on_cluster import FaultsOfCluster
 from pytest_ganeti_vcluster.cluster.instance_opcodes import free_names, instance_names
 from pytest_ganeti_vcluster.cluster.membership import Membership
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.state.snapshots import Snapshot
 
 
-class VirtualCluster:
+class VirtualCluster(FaultsOfCluster):
     """A running cluster. Names of nodes and instances may be given short ("node2") or in full.
 
     `boot_stages` tells what its boot spent its time on. Several processes may each have a handle of one cluster.
@@ -39,6 +40,7 @@ class VirtualCluster:
 
     def __init__(self, parts: ClusterParts, nodes: Sequence[BootNode] | None = None) -> None:
         """Give `nodes` for a cluster that was just made: they are written down; others are read from its folder."""
+        super().__init__()
         self.parts = parts
         self.boot_stages = parts.stages
         self.membership = Membership(self, nodes)

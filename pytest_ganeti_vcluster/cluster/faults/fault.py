@@ -1,0 +1,105 @@
+"""A fault that is in force, and all of them that a cluster has."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Callable
+
+from pytest_ganeti_vcluster.errors import HealFailed
+
+
+class Fault:
+    """Something that was done to a cluster and is in force until it is lifted; a context manager that lifts it.
+
+    `what` says it for people, such as "node2.vc is cut off". Made by the methods of clusters and nodes.
+    """
+
+    def __init__(self, what: str, undo: Callable[[], None], faults: Faults, *, reset_undoes: bool) -> None:
+        self.what = what
+        #: Whether `VirtualCluster.reset` undoes it, as it undoes whatever becomes of files and daemons.
+        self.reset_undoes = reset_undoes
+        self._undo = undo
+        self._faults = faults
+
+    def __repr__(self) -> str:
+        return f"<Fault {self.what}{'' if self.in_force else ' (lifted)'}>"
+
+    def __enter__(self) -> Fault:  # noqa: PYI034  typing.Self comes with Python 3.11
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.lift()
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it was not lifted yet."""
+        return self in self._faults.in_force
+
+    def lift(self) -> None:
+        """Undo it, and return when that is done; nothing happens where it is lifted already.
+
+        Where undoing fails, whatever that raises is raised, and the fault is still in force.
+        """
+        self._faults.lift(self, self._undo)
+
+
+class Faults:
+    """The faults of one cluster that this process has made and not lifted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._in_force: list[Fault] = []
+
+    @property
+    def in_force(self) -> list[Fault]:
+        """Those in force, oldest first."""
+        with self._lock:
+            return list(self._in_force)
+
+    def begin(
+        self, what: str, do: Callable[[], None], undo: Callable[[], None], *, reset_undoes: bool = False
+    ) -> Fault:
+        """Make a fault: `do` it, and have it be in force. Where doing fails, `undo` is tried, and the error raised."""
+        fault = Fault(what, undo, self, reset_undoes=reset_undoes)
+        with self._lock:
+            self._in_force.append(fault)
+            try:
+                do()
+            except BaseException:
+                # Half of it may be done. What cannot be undone either stays, for `heal` to tell of.
+                fault.lift()
+                raise
+        return fault
+
+    def lift(self, fault: Fault, undo: Callable[[], None]) -> None:
+        """Undo one that is in force; for `Fault.lift`."""
+        with self._lock:
+            if fault in self._in_force:
+                undo()
+                self._in_force.remove(fault)
+
+    def heal(self) -> None:
+        """Lift all, the newest first, even where one cannot be. Raises `HealFailed`."""
+        failures = []
+        for fault in reversed(self.in_force):
+            try:
+                fault.lift()
+            except Exception as error:  # noqa: BLE001  whatever it is, the others are to be lifted, and it is told
+                failures.append(f"{fault.what}: {type(error).__name__}: {error}")
+        if failures:
+            raise HealFailed(
+                f"{len(failures)} faults could not be lifted",
+                seen="\n".join(failures),
+                cure="close the cluster and take a new one",
+            )
+
+    def forget(self, *, reset_undoes: bool = False) -> None:
+        """Lift nothing, and know of none any more; with `reset_undoes`, of those only that a reset undoes."""
+        with self._lock:
+            self._in_force = [fault for fault in self._in_force if reset_undoes and not fault.reset_undoes]
