@@ -2,82 +2,29 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
-
-from pytest_ganeti_vcluster.cluster.power import NodePower
+from pytest_ganeti_vcluster.cluster.faults.on_node import FaultsOfNode
+from pytest_ganeti_vcluster.cluster.node_daemon import NodeDaemon
 from pytest_ganeti_vcluster.cluster.spec import NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
-from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
 from pytest_ganeti_vcluster.ganeti.node_root import read_capacity, write_capacity
-from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
 from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
-from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
-#: Seconds that a daemon may take to be gone after SIGKILL.
-_KILLING = 10.0
 
-
-@attrs.frozen
-class NodeDaemon:
-    """One of Ganeti's daemons on one node."""
-
-    _daemon: Daemon
-    _root: Path
-
-    @property
-    def name(self) -> str:
-        """Its short name, such as "noded"."""
-        return self._daemon.name
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id, None while it does not run."""
-        return daemon_pid(self._daemon, self._root)
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self.pid is not None
-
-    @property
-    def log_path(self) -> Path:
-        """Path of its log file."""
-        return self._daemon.log_path(self._root)
-
-    def log(self) -> str:
-        """Return all of its log; empty where there is none yet."""
-        try:
-            return self.log_path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-
-    def kill(self) -> None:
-        """Kill it, as the kernel does when memory runs out; return when it is gone. Nothing where it does not run.
-
-        Nobody starts it again but the watcher and `daemon-util start`.
-        """
-        pid = self.pid
-        process = None if pid is None else ProcessIdentity.of(pid)
-        if process is not None and process.signal(signal.SIGKILL):
-            process.wait_gone(_KILLING)
-
-
-class VirtualNode:
+class VirtualNode(FaultsOfNode):
     """A node of a `VirtualCluster`: files, commands and daemons of its own."""
 
     def __init__(self, cluster: VirtualCluster, boot_node: BootNode, index: int) -> None:
-        self._cluster = cluster
-        self._boot_node = boot_node
+        super().__init__(cluster, boot_node)
         self._index = index
 
     def __repr__(self) -> str:
@@ -190,47 +137,6 @@ class VirtualNode:
         self._cluster.parts.need_adaptations("have a node report another capacity")
         wanted = NodeSpec(memory=memory, cpus=cpus, disk=disk).capacity
         write_capacity(self.root, {**read_capacity(self.root), **wanted})
-
-    # Its power
-
-    @property
-    def power(self) -> NodePower:
-        """Its switch; for the product's own use."""
-        return NodePower(self._cluster.parts, self._boot_node)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether it is switched on; a node that has crashed still is."""
-        return self._boot_node.site.is_on
-
-    def crash(self) -> None:
-        """End all of its processes at once, with those of its instances and its logins, and start nothing again.
-
-        The node stays switched on: files are as they were, pid files too, and one can log in. Nothing happens to one
-        that is off. `run_watcher` or `power_cycle` bring it back, and what an admin would do by hand.
-        """
-        self.power.crash()
-
-    def power_off(self) -> None:
-        """Switch it off: its processes and instances end at once, its /var/run is empty, nobody can log in.
-
-        Ganeti is not told. Commands on it fail with status 255. Nothing happens to a node that is off. Returns when
-        it is off.
-        """
-        self.power.off()
-
-    def power_on(self) -> None:
-        """Switch it on, and return when it has booted: it answers ssh, and those daemons that want to run answer.
-
-        No instance runs. A former master does not become it again if the others have another one; while most of them
-        do not answer, it waits a minute for their votes and gives up, as Ganeti's daemons do. Nothing happens to a
-        node that is on. Raises `DaemonDied` where its noded does not come up.
-        """
-        self.power.on()
-
-    def power_cycle(self) -> None:
-        """Switch it off and on; see `power_off` and `power_on`. Raises `UserError` for a node that is off."""
-        self.power.cycle()
 
     def run_watcher(
         self, *options: str, check: bool = True, timeout: float | None = TIMEOUT

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Faults
+
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
 
 class FaultsOfCluster:
@@ -10,6 +15,11 @@ class FaultsOfCluster:
 
     def __init__(self) -> None:
         self.fault_registry = Faults()
+
+    @property
+    def _faulty(self) -> VirtualCluster:
+        """The whole handle that this is a part of."""
+        return cast("VirtualCluster", self)
 
     @property
     def faults(self) -> list[Fault]:
