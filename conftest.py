@@ -1,3 +1,3 @@
 """For all tests of this project."""
 
-pytest_plugins = ["pytester", "tests.rows.recording"]
+pytest_plugins = ["pytester", "tests.rows.recording", "tests.faults.recording"]

@@ -9,6 +9,7 @@
 .. vcluster-differences:: engine    differences to a real cluster: engine, adaptations or verify
 .. vcluster-room:: keeper           what a package's modules say of themselves
 .. vcluster-rows:: table            what Ganeti's design asks for: as a table, or what tests have shown
+.. vcluster-faults::                what Ganeti was seen to do under each fault
 .. vcluster-qa:: off                tables about Ganeti's QA suite: off, known or adaptations
 .. vcluster-soak-known::             files that Ganeti leaves of instances that are gone
 """
@@ -28,6 +29,7 @@ import attrs
 import click
 import differences
 from docutils import nodes
+from fault_tables import fault_matrix
 from qa_tables import qa_table
 from rows import rows_of
 from soak_tables import soak_known
@@ -267,6 +269,7 @@ def setup(app: Sphinx) -> ExtensionMetadata:
         ("qa", qa_table, 1),
         ("soak-known", soak_known, 0),
         ("rows", rows_of, 1),
+        ("faults", fault_matrix, 0),
     ):
         app.add_directive(f"vcluster-{name}", _directive(function, arguments))
     app.connect("autodoc-process-docstring", _columns)
