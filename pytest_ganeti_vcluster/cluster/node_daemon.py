@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Callable
 
 import attrs
 
-from pytest_ganeti_vcluster.ganeti.daemons import Daemon
-from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
+from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid, wait_ready
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 
 #: Seconds that a daemon may take to be gone after SIGKILL.
 _KILLING = 10.0
 
+#: Seconds that daemon-util may take; it gives a daemon 30 to end.
+_UTIL = 60.0
 
-@attrs.frozen
+
+@attrs.frozen(repr=False)
 class NodeDaemon:
     """One of Ganeti's daemons on one node."""
 
     _daemon: Daemon
-    _root: Path
+    _node: VirtualNode
+
+    @classmethod
+    def named(cls, name: str, node: VirtualNode) -> NodeDaemon:
+        """Return one by its short name; KeyError with the names where there is none such."""
+        try:
+            return cls(DAEMONS[name], node)
+        except KeyError:
+            raise KeyError(f"{name!r} is none of {', '.join(DAEMONS)}") from None
+
+    def __repr__(self) -> str:
+        return f"<NodeDaemon {self.name} on {self._node.name}>"
 
     @property
     def name(self) -> str:
@@ -30,7 +50,7 @@ class NodeDaemon:
     @property
     def pid(self) -> int | None:
         """Its process id, None while it does not run."""
-        return daemon_pid(self._daemon, self._root)
+        return daemon_pid(self._daemon, self._node.root)
 
     @property
     def running(self) -> bool:
@@ -40,7 +60,7 @@ class NodeDaemon:
     @property
     def log_path(self) -> Path:
         """Path of its log file."""
-        return self._daemon.log_path(self._root)
+        return self._daemon.log_path(self._node.root)
 
     def log(self) -> str:
         """Return all of its log; empty where there is none yet."""
@@ -49,12 +69,45 @@ class NodeDaemon:
         except FileNotFoundError:
             return ""
 
-    def kill(self) -> None:
+    def kill(self) -> Fault:
         """Kill it, as the kernel does when memory runs out; return when it is gone. Nothing where it does not run.
 
-        Nobody starts it again but the watcher and `daemon-util start`.
+        Nobody starts it again but the watcher, `daemon-util start`, and `start`, which is also how the fault is lifted.
         """
+        return self._fault("killed", self._kill)
+
+    def stop(self) -> Fault:
+        """Stop it by `daemon-util stop`, as an admin does; return when it has ended. Nothing where it does not run.
+
+        Lifting the fault is `start`. Raises `CommandFailed` where it has not ended after 30 seconds.
+        """
+        return self._fault("stopped", lambda: self._util("stop"))
+
+    def start(self) -> None:
+        """Start it by `daemon-util start`, and return when it answers; nothing happens where it runs.
+
+        Raises `CommandFailed` where it does not want to run there, and `DaemonDied`.
+        """
+        if not self.running:
+            self._util("start")
+            node = self._node.boot_node
+            wait_ready(self._daemon, self._node.name, node.address, deadline=time.monotonic() + _UTIL)
+
+    def restart(self) -> None:
+        """Stop it and start it; see `stop` and `start`."""
+        self._util("stop")
+        self.start()
+
+    def _kill(self) -> None:
         pid = self.pid
         process = None if pid is None else ProcessIdentity.of(pid)
         if process is not None and process.signal(signal.SIGKILL):
             process.wait_gone(_KILLING)
+
+    def _util(self, action: str) -> None:
+        self._node.run(self._node.daemon_util, action, self._daemon.program, timeout=_UTIL)
+
+    def _fault(self, what: str, do: Callable[[], None]) -> Fault:
+        return self._node.begin_fault(
+            f"{self._daemon.program} {what}", do, self.start, still=lambda: not self.running
+        )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import attrs
 
 from pytest_ganeti_vcluster.cluster.parts import ClusterParts
-from pytest_ganeti_vcluster.engines.base import BOOT_ID
+from pytest_ganeti_vcluster.engines.base import BOOT_ID, FROZEN
 from pytest_ganeti_vcluster.errors import DaemonDied, UserError
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
@@ -37,6 +37,7 @@ class NodePower:
         with self._held():
             if self.is_on:
                 self._end_all()
+                (self.node.site.root / FROZEN).unlink(missing_ok=True)
                 # It stays switched on, and one can log in.
                 self.parts.site.follow_power()
 
@@ -59,6 +60,27 @@ class NodePower:
                 )
             self._off()
             self._on()
+
+    def start(self) -> None:
+        """Start what its init starts, unless it is off or that runs already; return when it answers."""
+        with self._held():
+            if self.is_on and not self.runs():
+                self.parts.site.follow_power()
+                self._boot()
+
+    def freeze(self) -> None:
+        """See `VirtualNode.freeze`."""
+        with self._held():
+            if not self.is_on:
+                raise UserError(
+                    f"{self.node.site.name} is switched off, and cannot be frozen", cure="switch it on"
+                )
+            self.parts.site.freeze(self.node.site)
+
+    def thaw(self) -> None:
+        """See `VirtualNode.thaw`."""
+        with self._held():
+            self.parts.site.thaw(self.node.site)
 
     def runs(self) -> bool:
         """Whether anything of Ganeti runs on it."""

@@ -74,15 +74,12 @@ class VirtualNode(FaultsOfNode):
     def daemons(self) -> dict[str, NodeDaemon]:
         """Ganeti's daemons that run on the node, by short name, less those on demand: ask `daemon("metad")`."""
         lasting = [daemon for daemon in DAEMONS.values() if not daemon.on_demand]
-        every = {daemon.name: NodeDaemon(daemon, self.root) for daemon in lasting}
+        every = {daemon.name: NodeDaemon(daemon, self) for daemon in lasting}
         return {name: daemon for name, daemon in every.items() if daemon.running}
 
     def daemon(self, name: str) -> NodeDaemon:
         """Return one of Ganeti's daemons, running or not; KeyError with the names where there is none such."""
-        try:
-            return NodeDaemon(DAEMONS[name], self.root)
-        except KeyError:
-            raise KeyError(f"{name!r} is none of {', '.join(DAEMONS)}") from None
+        return NodeDaemon.named(name, self)
 
     def log(self, daemon: str) -> str:
         """Return the log of one of its daemons."""
@@ -148,6 +145,11 @@ class VirtualNode(FaultsOfNode):
         `CommandFailed` where `check` is true and its status is not 0, or `timeout` seconds are over.
         """
         return self.run("ganeti-watcher", *options, check=check, timeout=timeout)
+
+    @property
+    def daemon_util(self) -> str:
+        """Path of Ganeti's daemon-util, for `run`: it starts and stops daemons."""
+        return str(self._cluster.parts.farm.daemon_util)
 
     @property
     def boot_node(self) -> BootNode:

@@ -45,6 +45,9 @@ OFF = "powered-off"
 #: Below a node's root: what the kernel of a node of its own would tell in /proc/sys/kernel/random/boot_id.
 BOOT_ID = "var/run/vcluster-boot-id"
 
+#: Below a node's root: is there while its processes are stopped.
+FROZEN = "var/run/vcluster-frozen"
+
 
 @attrs.frozen
 class NodeSite:
@@ -75,6 +78,11 @@ class NodeSite:
     def is_on(self) -> bool:
         """Whether the node is switched on."""
         return not self.off_mark.exists()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its processes are stopped."""
+        return (self.root / FROZEN).exists()
 
 
 class Plan(Protocol):
@@ -199,8 +207,14 @@ class Site(Protocol):
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once, logins too."""
 
+    def freeze(self, node: NodeSite) -> None:
+        """Stop every process of a node that is on, logins too, and those that come to it. Raises `KeeperError`."""
+
+    def thaw(self, node: NodeSite) -> None:
+        """Have every process of a node go on; nothing where it is not frozen. Raises `KeeperError`."""
+
     def follow_power(self) -> None:
-        """Have nodes that are on be reachable, and those that are off not."""
+        """Have nodes that are on be reachable, those that are off not, and those that are frozen silent."""
 
     def reach(self, address: str, port: int) -> str:
         """Return where processes of this machine reach a TCP port of the cluster, as HOST:PORT."""

@@ -10,7 +10,10 @@ from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.errors import EngineUnavailable
 
 #: What tests may need of each engine.
-CAPABILITIES: dict[str, frozenset[str]] = {"loopback": frozenset(), "namespaces": frozenset()}
+CAPABILITIES: dict[str, frozenset[str]] = {
+    "loopback": frozenset({"freeze"}),
+    "namespaces": frozenset({"freeze"}),
+}
 
 
 def probe_loopback() -> Probe:

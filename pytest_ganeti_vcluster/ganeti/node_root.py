@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_ganeti_vcluster.engines.base import BOOT_ID, NodeSite
+from pytest_ganeti_vcluster.engines.base import BOOT_ID, FROZEN, NodeSite
 from pytest_ganeti_vcluster.ganeti.daemons import METAD_PORT
 
 #: Longest path of a Unix socket below a node root (lib/pathutils.py: SOCKET_DIR).
@@ -71,6 +71,7 @@ exec "$@"
 _SSH_COMMAND = """\
 #!/bin/sh
 [ ! -e {off} ] || exit 255
+while [ -e {frozen} ]; do kill -STOP $$; done
 cd {home}
 {exports}
 if [ -n "$SSH_ORIGINAL_COMMAND" ]; then
@@ -208,6 +209,7 @@ def _write_scripts(node: NodeSite, environment: Mapping[str, str]) -> None:
     ssh_command.write_text(
         _SSH_COMMAND.format(
             off=shlex.quote(str(node.off_mark)),
+            frozen=shlex.quote(str(node.root / FROZEN)),
             home=shlex.quote(str(node.root / "root")),
             exports=exports,
         ),

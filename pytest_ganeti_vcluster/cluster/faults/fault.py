@@ -15,10 +15,20 @@ class Fault:
     `what` says it for people, such as "node2.vc is cut off". Made by the methods of clusters and nodes.
     """
 
-    def __init__(self, what: str, undo: Callable[[], None], faults: Faults, *, reset_undoes: bool) -> None:
+    def __init__(
+        self,
+        what: str,
+        undo: Callable[[], None],
+        faults: Faults,
+        *,
+        reset_undoes: bool,
+        still: Callable[[], bool],
+    ) -> None:
         self.what = what
         #: Whether `VirtualCluster.reset` undoes it, as it undoes whatever becomes of files and daemons.
         self.reset_undoes = reset_undoes
+        #: Whether what was done still is so, whoever may have undone it meanwhile.
+        self.still = still
         self._undo = undo
         self._faults = faults
 
@@ -38,7 +48,7 @@ class Fault:
 
     @property
     def in_force(self) -> bool:
-        """Whether it was not lifted yet."""
+        """Whether it was neither lifted nor has passed otherwise, as when a node is switched on."""
         return self in self._faults.in_force
 
     def lift(self) -> None:
@@ -60,29 +70,43 @@ class Faults:
     def in_force(self) -> list[Fault]:
         """Those in force, oldest first."""
         with self._lock:
+            # What has passed does not come back: if it is so again, that is another fault.
+            self._in_force = [fault for fault in self._in_force if fault.still()]
             return list(self._in_force)
 
     def begin(
-        self, what: str, do: Callable[[], None], undo: Callable[[], None], *, reset_undoes: bool = False
+        self,
+        what: str,
+        do: Callable[[], None],
+        undo: Callable[[], None],
+        *,
+        reset_undoes: bool = False,
+        still: Callable[[], bool] = lambda: True,
     ) -> Fault:
-        """Make a fault: `do` it, and have it be in force. Where doing fails, `undo` is tried, and the error raised."""
-        fault = Fault(what, undo, self, reset_undoes=reset_undoes)
+        """Make a fault: `do` it, and have it be in force. Where doing fails, `undo` is tried, and the error raised.
+
+        `still` tells whether it is so, where it may also pass without being lifted.
+        """
+        fault = Fault(what, undo, self, reset_undoes=reset_undoes, still=still)
         with self._lock:
             self._in_force.append(fault)
             try:
                 do()
             except BaseException:
                 # Half of it may be done. What cannot be undone either stays, for `heal` to tell of.
-                fault.lift()
+                self._undo(fault, undo)
                 raise
         return fault
 
     def lift(self, fault: Fault, undo: Callable[[], None]) -> None:
         """Undo one that is in force; for `Fault.lift`."""
         with self._lock:
-            if fault in self._in_force:
-                undo()
-                self._in_force.remove(fault)
+            if fault in self.in_force:
+                self._undo(fault, undo)
+
+    def _undo(self, fault: Fault, undo: Callable[[], None]) -> None:
+        undo()
+        self._in_force.remove(fault)
 
     def heal(self) -> None:
         """Lift all, the newest first, even where one cannot be. Raises `HealFailed`."""

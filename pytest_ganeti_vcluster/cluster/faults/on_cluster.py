@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Faults
 
 if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.cluster.invariants.broken import Broken
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
 
@@ -29,3 +30,14 @@ class FaultsOfCluster:
     def heal(self) -> None:
         """Lift all of `faults`, the newest first, even where one cannot be lifted. Raises `HealFailed`."""
         self.fault_registry.heal()
+
+    def check_invariants(self, timeout: float = 30.0) -> list[Broken]:
+        """Look whether the cluster is as a healthy cluster at rest is, and return what is not; empty where all is.
+
+        `gnt-cluster verify` finds nothing; no job waits or runs; no locks are held; no process but daemons runs; no
+        livelock is left over; all master candidates have the same configuration, all nodes the same ssconf; instances
+        run where the configuration says, and nowhere else. What is not so yet has `timeout` seconds to become so.
+        """
+        from pytest_ganeti_vcluster.cluster.invariants.checking import check
+
+        return check(self._faulty, timeout)

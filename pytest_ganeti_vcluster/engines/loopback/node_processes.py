@@ -13,6 +13,7 @@ import attrs
 from pytest_ganeti_vcluster.engines.base import NodeSite
 from pytest_ganeti_vcluster.errors import KeeperError
 from pytest_ganeti_vcluster.keeper.client import Keeper
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.processes import ProcessInfo
 
 #: A process with this variable acts on nodes from outside, whichever of them has started it.
@@ -46,6 +47,10 @@ class NodeProcesses:
             for process in left:
                 process.identity.signal(signal.SIGKILL)
             time.sleep(_PAUSE)
+
+    def identities(self) -> list[ProcessIdentity]:
+        """Tell who they are that run now."""
+        return [process.identity for process in self.now()]
 
     def now(self) -> list[ProcessInfo]:
         """Find those that run now: by their environment, and all that is below them; and the logins."""

@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_ganeti_vcluster.engines.base import DOMAIN, OFF, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines import stopping
+from pytest_ganeti_vcluster.engines.base import DOMAIN, FROZEN, OFF, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.choice import CAPABILITIES
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
 from pytest_ganeti_vcluster.engines.loopback.master_ip import HOLDS, MasterIp, words
 from pytest_ganeti_vcluster.engines.loopback.node_processes import NodeProcesses
+from pytest_ganeti_vcluster.engines.loopback.probe import listening_on
+from pytest_ganeti_vcluster.engines.loopback.silent_logins import SilentLogins
 from pytest_ganeti_vcluster.errors import KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.locking import locked
@@ -23,7 +27,7 @@ class LoopbackSite:
     """See `engines.base.Site`. `cluster_name` is the full name that belongs to the cluster's address."""
 
     engine = "loopback"
-    capabilities: frozenset[str] = frozenset()
+    capabilities = CAPABILITIES["loopback"]
     has_machines = False
     domain = DOMAIN
     ssh_port = sshd.PORT
@@ -42,6 +46,7 @@ class LoopbackSite:
         self._hosts = names.Hosts(self._folder)
         self._master_ip = MasterIp(keeper, root, self._folder / "relay.log")
         self._ssh = sshd.SshServers(keeper, self._folder, tools, self._common_environment())
+        self._silent = SilentLogins(keeper, self._folder, sshd.PORT)
 
     @classmethod
     def create(
@@ -186,7 +191,11 @@ class LoopbackSite:
 
     def command(self, node: NodeSite, argv: Sequence[str]) -> Command | None:
         """Return what runs `argv` on the node: that itself, as the environment makes the node."""
-        return Command(argv, node.root / "root") if node.is_on else None
+        if not node.is_on:
+            return None
+        return Command(
+            stopping.waiting(node.root / FROZEN, argv) if node.is_frozen else argv, node.root / "root"
+        )
 
     def furnish(self, node: NodeSite) -> None:
         """Do nothing: all of a node's root is for Ganeti."""
@@ -196,16 +205,34 @@ class LoopbackSite:
 
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once, logins too. Raises `KeeperError` for one that cannot be ended."""
-        NodeProcesses(self._keeper, node, self._ssh.command(node.ip)).end()
+        self._processes(node).end()
+
+    def freeze(self, node: NodeSite) -> None:
+        """Stop every process of a node that is on, logins too, and those that come to it. Raises `KeeperError`."""
+        (node.root / FROZEN).touch()
+        stopping.freeze(self._processes(node).identities, node.name)
+        self.follow_power()
+
+    def thaw(self, node: NodeSite) -> None:
+        """Have every process of a node go on; nothing where it is not frozen. Raises `KeeperError`."""
+        if node.is_frozen:
+            (node.root / FROZEN).unlink()
+            self.follow_power()
+            stopping.thaw(self._processes(node).identities, node.name)
+
+    def _processes(self, node: NodeSite) -> NodeProcesses:
+        return NodeProcesses(self._keeper, node, self._ssh.command(node.ip))
 
     def follow_power(self) -> None:
-        """Have nodes that are on be reachable by ssh, those that are off not, and the master IP where it is held.
+        """Have nodes that are on be reachable by ssh, and the master IP where it is held.
+
+        Logins to nodes that are off are refused; to those that are frozen they are not answered.
 
         Raises `DaemonDied`.
         """
         # Whoever looks last says where it is to be listened.
         with locked(self._folder / "follow-power.lock"):
-            off = set()
+            off, frozen = set(), set()
             for name, address in self._hosts.nodes().items():
                 root = self._root / name
                 if (root / OFF).exists():
@@ -213,9 +240,14 @@ class LoopbackSite:
                     off.add(address)
                 else:
                     self._ssh.attach(address, root)
+                    if (root / FROZEN).exists():
+                        frozen.add(address)
+            self._silent.end_but(frozen)
             for number in self._ssh.numbers():
                 addresses = [str(self._lease.node_ip(one)) for one in sshd.served_by(number)]
-                self._ssh.listen(number, {address: address not in off for address in addresses})
+                self._ssh.listen(number, {address: address not in off | frozen for address in addresses})
+            # One that serves nobody else goes on to listen; then what a login runs waits (ganeti/node_root.py).
+            self._silent.begin(frozen - listening_on(frozen, sshd.PORT))
         self.follow_master_ip()
 
     def follow_master_ip(self) -> None:

@@ -72,6 +72,11 @@ class FirstProcess:
         # What has daemonized is a child of the first process.
         return next((one for one in (*self._children(), *self._all()) if _inner_pid(one) == pid), None)
 
+    def others(self) -> list[ProcessIdentity]:
+        """Tell who else runs on the node."""
+        found = (ProcessIdentity.of(pid) for pid in self._all() if pid != self.identity.pid)
+        return [process for process in found if process is not None]
+
     def _children(self) -> list[int]:
         path = Path(f"/proc/{self.identity.pid}/task/{self.identity.pid}/children")
         try:

@@ -14,7 +14,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest_ganeti_vcluster
-from pytest_ganeti_vcluster.engines.base import BOOT_ID, DOMAIN, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines import stopping
+from pytest_ganeti_vcluster.engines.base import BOOT_ID, DOMAIN, FROZEN, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.choice import CAPABILITIES
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
 from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
@@ -59,7 +61,7 @@ class NamespacesSite:
     """
 
     engine = "namespaces"
-    capabilities: frozenset[str] = frozenset()
+    capabilities = CAPABILITIES["namespaces"]
     has_machines = True
     domain = DOMAIN
     ssh_port = 22
@@ -246,6 +248,8 @@ class NamespacesSite:
         if first is None or not first.is_alive:
             return None
         entering = self._entering(first.identity.pid, _ENTERING)
+        if node.is_frozen:
+            argv = stopping.waiting(f"/{FROZEN.removeprefix('var/')}", argv)
         return Command([*entering, "/usr/bin/env", "--chdir=/root", *argv], Path("/"))
 
     def environment(self, node: NodeSite) -> dict[str, str]:  # noqa: ARG002
@@ -269,6 +273,21 @@ class NamespacesSite:
         # The kernel would take its time, and answer for a machine that is not there any more.
         entering = self._entering(self._switch().pid, ("--net",))
         self._keeper.run([*entering, "ip", "link", "delete", _link(node)], env=self._outer_environment())
+
+    def freeze(self, node: NodeSite) -> None:
+        """Stop every process of a node that is on, logins too, and those that come to it. Raises `KeeperError`."""
+        first = FirstProcess.read(node.root)
+        if first is not None and first.is_alive:
+            (node.root / FROZEN).touch()
+            stopping.freeze(first.others, node.name)
+
+    def thaw(self, node: NodeSite) -> None:
+        """Have every process of a node go on; nothing where it is not frozen. Raises `KeeperError`."""
+        if node.is_frozen:
+            (node.root / FROZEN).unlink()
+            first = FirstProcess.read(node.root)
+            if first is not None and first.is_alive:
+                stopping.thaw(first.others, node.name)
 
     def follow_power(self) -> None:
         """Have nodes that are on be up, and those that are off be down. Raises `BootFailed`, `KeeperError`."""
