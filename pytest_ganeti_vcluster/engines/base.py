@@ -10,6 +10,7 @@ from typing import Protocol
 import attrs
 
 from pytest_ganeti_vcluster.engines.network import MachineNetwork, Network
+from pytest_ganeti_vcluster.engines.network_rules import Rule
 
 
 @attrs.frozen
@@ -116,6 +117,19 @@ class Names(Protocol):
         """Give `address` to `names`, the first of which is canonical."""
 
 
+class NetworkFaults(Protocol):
+    """What can be wrong with a cluster's network, for nodes that come later, too. Parties are nodes by their index."""
+
+    def begin(self, name: str, rule: Rule) -> None:
+        """Have a rule be in force. Raises `EngineUnavailable` where there is no such thing."""
+
+    def end(self, name: str) -> None:
+        """Have it be in force no more, if it is."""
+
+    def end_all(self) -> None:
+        """Have no rule be in force, whichever process began it."""
+
+
 class Site(Protocol):
     """The part of one cluster that its engine makes: addresses, names, ssh. Made by an engine, ended by the keeper."""
 
@@ -132,6 +146,10 @@ class Site(Protocol):
     @property
     def has_machines(self) -> bool:
         """Whether nodes are machines of their own, with the paths that Ganeti was built for: it runs unmodified."""
+
+    @property
+    def network_faults(self) -> NetworkFaults:
+        """What can be wrong with the cluster's network."""
 
     @property
     def domain(self) -> str:

@@ -6,14 +6,9 @@ import socket
 from collections.abc import Set as AbstractSet
 
 from pytest_ganeti_vcluster.engines.base import Probe
+from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES, NETWORK
 from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.errors import EngineUnavailable
-
-#: What tests may need of each engine.
-CAPABILITIES: dict[str, frozenset[str]] = {
-    "loopback": frozenset({"freeze"}),
-    "namespaces": frozenset({"freeze"}),
-}
 
 
 def probe_loopback() -> Probe:
@@ -36,22 +31,36 @@ def probe_engine(name: str) -> Probe:
 
 
 def choose_engine(wanted: str | None, option: str, needs: AbstractSet[str]) -> str:
-    """Return the name of the engine for a spec; `wanted` is the spec's, `option` the run's ("auto" to choose).
+    """Return the name of the engine for a spec; `wanted` is the spec's, `option` the run's.
 
-    Raises `EngineUnavailable` where it is not there, or lacks what the spec needs.
+    "auto" is the first engine that has what the spec needs. Raises `EngineUnavailable` where it is not there, or lacks
+    that.
     """
-    name = wanted or ("loopback" if option == "auto" else option)
+    name = wanted or option
+    if name == "auto":
+        name = next((one for one, has in CAPABILITIES.items() if has.issuperset(needs)), "loopback")
     if name not in CAPABILITIES:
         raise EngineUnavailable(
             f"engine {name!r} is not in this version", cure='use engine "loopback", or "auto"'
         )
-    lacking = sorted(set(needs) - CAPABILITIES[name])
+    lacking = set(needs) - CAPABILITIES[name]
     if lacking:
         raise EngineUnavailable(
-            f"engine {name!r} cannot do: {', '.join(lacking)}",
-            cure="leave `needs` out of the spec, or run where an engine can",
+            f"engine {name!r} cannot do: {', '.join(sorted(lacking))}", cure=_cure_for(lacking, needs)
         )
-    found = probe_engine(name)
+    found = try_namespaces().network_faults if NETWORK & needs else probe_engine(name)
     if not found.available:
         raise EngineUnavailable(f"engine {name!r}: {found.reason}", cure=found.cure)
     return name
+
+
+def _cure_for(lacking: AbstractSet[str], needs: AbstractSet[str]) -> str:
+    """Say what to do where an engine lacks something that a spec needs."""
+    able = [name for name, has in CAPABILITIES.items() if has.issuperset(needs)]
+    if able:
+        return f"use engine {able[0]!r}, or choose none"
+    known = sorted(frozenset().union(*CAPABILITIES.values()))
+    unknown = sorted(set(lacking).difference(known))
+    if unknown:
+        return f"leave {', '.join(unknown)} out of `needs`; there are {', '.join(known)}"
+    return "leave `needs` out of the spec: no engine has all of it"

@@ -168,7 +168,7 @@ print(_plain({"set": set(words), "frozen": frozenset((word, 1) for word in words
 
 def test_an_engine_that_there_is_not_has_no_images(installation: GanetiInstallation) -> None:
     with pytest.raises(EngineUnavailable):
-        image_key(ClusterSpec(needs={"partition"}), installation, SETTINGS)
+        image_key(ClusterSpec(needs={"time-travel"}), installation, SETTINGS)
 
 
 def rebuild(path: Path) -> None:

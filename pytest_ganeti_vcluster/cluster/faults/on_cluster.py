@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from pytest_ganeti_vcluster.cluster.faults import network
 from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Faults
+from pytest_ganeti_vcluster.cluster.faults.network import Members
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.invariants.broken import Broken
@@ -41,3 +43,40 @@ class FaultsOfCluster:
         from pytest_ganeti_vcluster.cluster.invariants.checking import check
 
         return check(self._faulty, timeout)
+
+    # The network between nodes
+
+    def partition(self, *sides: Members) -> Fault:
+        """Cut the network: no node of a side reaches a node of another, silently, as where a cable is cut.
+
+        A side is a node or several, by name or as they are, such as `partition({"node1"}, {"node2", "node3"})`. All
+        nodes that are on none, with those that come later, are a further side. Who uses the network from outside the
+        cluster, as `rapi` does, reaches all nodes, unless "outside" is named: then that is on its side only. Raises
+        `UserError` for sides that cannot be, `EngineUnavailable` on engine `loopback`.
+        """
+        return network.partition(self._faulty, sides)
+
+    def drop_traffic(self, from_: Members, to: Members | None = None) -> Fault:
+        """Have nothing get through from nodes to others (default: to all others); what they are sent still arrives.
+
+        Nodes are named as in `partition`, and "outside" is meant only where it is named. Raises as that.
+        """
+        return network.drop_traffic(self._faulty, from_, to)
+
+    def impair(
+        self,
+        *,
+        delay: float = 0.0,
+        loss: float = 0.0,
+        bandwidth: float | None = None,
+        between: tuple[Members, Members] | None = None,
+        seed: int = 0,
+    ) -> Fault:
+        """Make the network bad between two nodes or groups of them, in both directions (default: between all nodes).
+
+        What is sent arrives `delay` seconds later than it would (0 to 60; an answer comes after twice that), is lost
+        with a probability of `loss` (0 to 1; random numbers start from `seed`), and from each node to each other goes
+        at most `bandwidth` bytes a second. Several such faults add up. Nodes are named as in `partition`, and
+        "outside" is meant only where it is named. Raises as that.
+        """
+        return network.impair(self._faulty, between, delay=delay, loss=loss, bandwidth=bandwidth, seed=seed)

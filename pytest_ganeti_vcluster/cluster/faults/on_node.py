@@ -99,3 +99,15 @@ class FaultsOfNode:
         return self._cluster.fault_registry.begin(
             f"{self._boot_node.site.name}: {what}", do, undo, still=still, reset_undoes=reset_undoes
         )
+
+    # Its network
+
+    def isolate(self, *, outside: bool = False) -> Fault:
+        """Cut it off from all other nodes, silently, as where its cable is pulled; see `VirtualCluster.partition`.
+
+        With `outside`, also from what is outside the cluster: then `rapi` does not reach it, and it knows no names but
+        those in its /etc/hosts. Commands and LUXI reach it anyway. Raises `EngineUnavailable` on engine `loopback`.
+        """
+        from pytest_ganeti_vcluster.cluster.faults.network import isolate
+
+        return isolate(self._cluster, self._boot_node, outside=outside)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pytest_ganeti_vcluster.engines import stopping
 from pytest_ganeti_vcluster.engines.base import DOMAIN, FROZEN, OFF, Command, NodeSite, SiteTools
-from pytest_ganeti_vcluster.engines.choice import CAPABILITIES
+from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
 from pytest_ganeti_vcluster.engines.loopback.master_ip import HOLDS, MasterIp, words
+from pytest_ganeti_vcluster.engines.loopback.network_faults import NoNetworkFaults
 from pytest_ganeti_vcluster.engines.loopback.node_processes import NodeProcesses
 from pytest_ganeti_vcluster.engines.loopback.probe import listening_on
 from pytest_ganeti_vcluster.engines.loopback.silent_logins import SilentLogins
@@ -28,6 +29,7 @@ class LoopbackSite:
 
     engine = "loopback"
     capabilities = CAPABILITIES["loopback"]
+    network_faults = NoNetworkFaults()
     has_machines = False
     domain = DOMAIN
     ssh_port = sshd.PORT

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import socket
 import struct
 import subprocess
 from pathlib import Path
@@ -30,6 +32,16 @@ _SECCOMP_RET_ERRNO, _SECCOMP_RET_ALLOW = 0x00050000, 0x7FFF0000
 # <linux/audit.h>, and the number of setgroups() there; its 32-bit variants fail as ever.
 _SETGROUPS = {"x86_64": (0xC000003E, 116), "aarch64": (0xC00000B7, 159)}
 
+# <linux/sockios.h>, and the struct ifreq that goes with them: the name of a bridge, the index of an interface.
+_SIOCBRADDIF, _SIOCBRDELIF = 0x89A2, 0x89A3
+_IFREQ = struct.Struct("16si20x")
+
+# <linux/if_packet.h>, <linux/if_ether.h>
+_SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 263, 15, 23
+_ETH_P_ALL = 3
+
+#: Bytes of frames that may wait to be read; the kernel may allow less.
+_FRAMES_ROOM = 1 << 22
 
 #: So much of what a program has said is told.
 _LINES = 5
@@ -138,6 +150,54 @@ def ignore_setgroups() -> None:
         _PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), header, ctypes.c_ulong(0), ctypes.c_ulong(0)
     )
     _check(result, "seccomp")
+
+
+def has_interface(name: str) -> bool:
+    """Whether our network namespace has an interface."""
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
+
+
+def join_bridge(bridge: str, interface: str) -> None:
+    """Make an interface a port of a bridge, if it is none. Raises `OSError`."""
+    _change_bridge(bridge, interface, _SIOCBRADDIF)
+
+
+def leave_bridge(bridge: str, interface: str) -> None:
+    """Take a port from a bridge. Raises `OSError`."""
+    _change_bridge(bridge, interface, _SIOCBRDELIF)
+
+
+def _change_bridge(bridge: str, interface: str, request: int) -> None:
+    wish = _IFREQ.pack(bridge.encode(), socket.if_nametoindex(interface))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            fcntl.ioctl(any_socket, request, wish)
+        except OSError as error:
+            if request == _SIOCBRADDIF and error.errno == errno.EBUSY:
+                return
+            message = f"bridge {bridge}, interface {interface}: {error.strerror}"
+            raise OSError(error.errno, message) from None
+
+
+def open_port(interface: str) -> socket.socket:
+    """Return what all frames that come in at an interface are read from, and others are put into it by: packet(7).
+
+    With each comes and goes a struct virtio_net_hdr. Reading never waits. Raises `OSError`.
+    """
+    port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+    try:
+        port.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        port.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _FRAMES_ROOM)
+        port.bind((interface, _ETH_P_ALL))
+    except BaseException:
+        port.close()
+        raise
+    return port
 
 
 def configure_network(*commands: str) -> None:

@@ -7,6 +7,7 @@ the node's first process: with that, all that runs on the node ends at once. Imp
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from pytest_ganeti_vcluster.engines.namespaces import kernel
-from pytest_ganeti_vcluster.engines.namespaces.switch import BRIDGE
+from pytest_ganeti_vcluster.engines.namespaces.control import ask
+from pytest_ganeti_vcluster.engines.namespaces.switch import port_commands
 
 #: Where a node finds what of the machine's /etc its own does not replace.
 OUTSIDE_ETC = "/run/host/etc"
@@ -49,13 +51,16 @@ _INIT = 'trap "exit 0" TERM; sleep infinity & wait $!'
 class Config(NamedTuple):
     """What makes a node: `addresses` with prefix lengths, the `link` by which the switch knows it, its `bridges`.
 
+    The switch, which is told at `control`, knows it as a party by its `number`.
     `hardware_address` is its network card's, which it keeps: the others know it by that when it has booted again.
     `boot_id` is a file in it that says what the kernel would say of a machine that has booted.
     """
 
     name: str
     root: str
+    number: int
     link: str
+    control: str
     hardware_address: str
     addresses: list[str]
     bridges: list[str]
@@ -87,8 +92,12 @@ def main(config: Config) -> int:
     kernel.configure_network(
         # What we start now counts processes as the node does, where the first one is number 1.
         f"link add {config.link} type veth peer name {INTERFACE} address {config.hardware_address} netns 1",
-        f"link set {config.link} master {BRIDGE} up",
+        *port_commands(config.link),
     )
+    # Faults of the network that are in force are this node's, too.
+    wrong = ask(config.control, plug=config.link, party=config.number)
+    if wrong:
+        raise OSError(errno.EIO, f"the switch could not plug in {config.link}: {wrong}")
     os.write(let_go_on, b"n")
     if not os.read(told, 1):
         return 1

@@ -15,7 +15,7 @@ import attrs
 
 import pytest_ganeti_vcluster
 from pytest_ganeti_vcluster.engines.base import Probe
-from pytest_ganeti_vcluster.engines.namespaces.trial import NEEDED, OPTIONAL
+from pytest_ganeti_vcluster.engines.namespaces.trial import FORWARDING, NEEDED, OPTIONAL
 
 #: Seconds that all of it may take; it takes a fifth of one.
 _TIMEOUT = 20.0
@@ -36,10 +36,7 @@ _CURES = {
     "veth": "have the kernel's module `veth` loaded (as root: modprobe veth)",
     "setgroups filter": "use a kernel with CONFIG_SECCOMP_FILTER, on x86_64 or aarch64",
     "nsenter": "have util-linux installed",
-    "tc netem": "have iproute2 installed and the kernel's module `sch_netem` loaded (as root: modprobe sch_netem)",
-    "nft": "have nftables installed and the kernel's module `nf_tables` loaded",
-    "iptables": "have iptables installed",
-    "tun": "have /dev/net/tun (as root: modprobe tun)",
+    FORWARDING: "use a kernel from Linux 4.20 on with CONFIG_PACKET; network faults need it",
 }
 
 
@@ -67,6 +64,14 @@ class Trial:
     def obstacle(self) -> Step | None:
         """The step that the engine fails at; None where it can work."""
         return next((step for step in self.steps if step.is_needed and step.error), None)
+
+    @property
+    def network_faults(self) -> Probe:
+        """Whether, beside all else, the network can have faults."""
+        step = next((step for step in self.steps if step.name == FORWARDING), None)
+        if self.obstacle is not None or step is None or not step.error:
+            return self.probe
+        return Probe(available=False, reason=f"{step.name}: {step.error}", cure=step.cure)
 
     @property
     def probe(self) -> Probe:

@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest_ganeti_vcluster
 from pytest_ganeti_vcluster.engines import stopping
 from pytest_ganeti_vcluster.engines.base import BOOT_ID, DOMAIN, FROZEN, Command, NodeSite, SiteTools
-from pytest_ganeti_vcluster.engines.choice import CAPABILITIES
+from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
 from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
 from pytest_ganeti_vcluster.engines.namespaces.machine import INTERFACE, Config
+from pytest_ganeti_vcluster.engines.namespaces.switch_faults import SwitchFaults
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
@@ -88,6 +89,8 @@ class NamespacesSite:
         self.cluster_name = cluster_name
         self._hosts = Hosts(self._folder)
         self._network = ClusterNetwork(self._folder / "network.sock")
+        self._control = self._folder / "control.sock"
+        self.network_faults = SwitchFaults(self._control)
         self._outside = str(plan.blocks[0][_OUTSIDE])
         self.host_key = self._folder / "ssh_host_rsa_key"
         self.admin_key = self._folder / "id_ed25519"
@@ -134,8 +137,9 @@ class NamespacesSite:
     def start(self, *, wait: bool = True) -> None:
         """Make the keys that are not there, and start the network; `wait_ready` waits if not `wait`."""
         prefix = ADDRESSES.prefixlen
+        places = (self._network.path, self._control, self._hosts.path)
         child = self._keeper.spawn(
-            [*_python("switch"), str(self._network.path), str(self._hosts.path), f"{self._outside}/{prefix}"],
+            [*_python("switch"), *map(str, places), f"{self._outside}/{prefix}"],
             env=self._outer_environment(),
             stdout=self._log("switch"),
         )
@@ -228,7 +232,9 @@ class NamespacesSite:
         config = Config(
             name=node.name,
             root=str(node.root),
+            number=node.index,
             link=_link(node),
+            control=str(self._control),
             hardware_address="02:00:{:02x}:{:02x}:{:02x}:{:02x}".format(*IPv4Address(node.ip).packed),
             addresses=[f"{address}/{ADDRESSES.prefixlen}" for address in node.addresses],
             bridges=self._bridges,

@@ -1,9 +1,12 @@
-"""The network of one cluster: `python -m ...switch SOCKET HOSTS ADDRESS/LENGTH`, started by its site.
+"""The network of one cluster: `python -m ...switch SOCKET CONTROL HOSTS ADDRESS/LENGTH`, started by its site.
 
-It is root of the cluster's user namespace, and has the network namespace in which a bridge joins the nodes. There it
-stands for all machines outside the cluster: it is the nodes' name server, for the names in the file HOSTS; and whoever
-connects to SOCKET gets a fresh network socket of that namespace (SCM_RIGHTS), "t" for TCP or "u" for UDP, and does with
-it what it likes, without being in any namespace itself. It ends with the keeper. Imports the standard library only.
+It is root of the cluster's user namespace, and has the network namespace in which the nodes are joined, by a bridge, or
+by the switch itself while there are rules for what passes: it is told what is to be at CONTROL (see `control`).
+
+There it also stands for all machines outside the cluster: it is the nodes' name server, for the names in the file
+HOSTS; and whoever connects to SOCKET gets a fresh network socket of that namespace (SCM_RIGHTS), "t" for TCP or "u"
+for UDP, and does with it what it likes, without being in any namespace itself. It ends with the keeper. Imports the
+standard library only.
 """
 
 from __future__ import annotations
@@ -17,13 +20,18 @@ import socket
 import sys
 
 from pytest_ganeti_vcluster.engines.namespaces import kernel
+from pytest_ganeti_vcluster.engines.namespaces.control import Control
+from pytest_ganeti_vcluster.engines.namespaces.forwarding import Forwarder
 from pytest_ganeti_vcluster.engines.namespaces.name_server import NameServer
+from pytest_ganeti_vcluster.engines.network_rules import OUTSIDE
 
-#: The interface that the nodes are joined by, and that has our own address.
+#: What joins the nodes.
 BRIDGE = "nodes"
 
-#: Its hardware address. A bridge that was given none has that of one of its ports, another with every node that comes
-#: or goes; and who knew the old one finds nobody there, for many seconds.
+#: What is outside the cluster is joined to them by a pair of interfaces, as they are: our end has our address, and ...
+_OUTSIDE, _OUTSIDE_PORT = "outside", "outside-port"
+
+#: ... a hardware address that stays: who knew another would find nobody there, for many seconds.
 _HARDWARE_ADDRESS = "02:00:00:00:00:fe"
 
 KINDS = {b"t": socket.SOCK_STREAM, b"u": socket.SOCK_DGRAM}
@@ -34,7 +42,7 @@ _NAMES_PORT = 53
 _PATIENCE = 2.0
 
 
-def main(path: str, hosts: str, address: str) -> None:
+def main(path: str, control: str, hosts: str, address: str) -> None:
     """Make the network, and serve until ended."""
     kernel.die_with_parent(signal.SIGKILL)
     uid, gid = os.getuid(), os.getgid()
@@ -43,25 +51,36 @@ def main(path: str, hosts: str, address: str) -> None:
     kernel.unshare(kernel.NEWNET)
     kernel.configure_network(
         "link set lo up",
-        f"link add {BRIDGE} address {_HARDWARE_ADDRESS} type bridge",
-        f"address add {address} dev {BRIDGE}",
+        f"link add {BRIDGE} type bridge",
         f"link set {BRIDGE} up",
+        f"link add {_OUTSIDE} address {_HARDWARE_ADDRESS} type veth peer name {_OUTSIDE_PORT}",
+        *port_commands(_OUTSIDE_PORT),
+        f"address add {address} dev {_OUTSIDE}",
+        f"link set {_OUTSIDE} up",
     )
     questions = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     questions.bind((address.partition("/")[0], _NAMES_PORT))
     names = NameServer(hosts)
-    wishes = socket.socket(socket.AF_UNIX)
-    wishes.bind(path)
-    wishes.listen(128)
     with selectors.DefaultSelector() as selector:
-        selector.register(questions, selectors.EVENT_READ)
-        selector.register(wishes, selectors.EVENT_READ)
+        forwarder = Forwarder(BRIDGE, selector)
+        forwarder.plug(_OUTSIDE_PORT, OUTSIDE)
+        Control(control, forwarder, selector)
+        # Who waits for us waits for this one.
+        wishes = socket.socket(socket.AF_UNIX)
+        wishes.bind(path)
+        wishes.listen(128)
+        selector.register(questions, selectors.EVENT_READ, lambda: _answer(questions, names))
+        selector.register(wishes, selectors.EVENT_READ, lambda: _hand_out(wishes))
         while True:
-            for key, _events in selector.select():
-                if key.fileobj is wishes:
-                    _hand_out(wishes)
-                else:
-                    _answer(questions, names)
+            for key, _events in selector.select(forwarder.timeout):
+                key.data()
+            forwarder.release()
+
+
+def port_commands(link: str) -> tuple[str, ...]:
+    """Return what makes an interface one that can be a port, for `kernel.configure_network`."""
+    # While it is none of the bridge's, our own network must not answer there: it knows the outside's address.
+    return (f"link set {link} arp off up",)
 
 
 def _hand_out(wishes: socket.socket) -> None:
