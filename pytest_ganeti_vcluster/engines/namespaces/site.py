@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-import pytest_ganeti_vcluster
 from pytest_ganeti_vcluster.engines import stopping
 from pytest_ganeti_vcluster.engines.base import BOOT_ID, DOMAIN, FROZEN, Command, NodeSite, SiteTools
 from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
@@ -23,6 +20,8 @@ from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNet
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
 from pytest_ganeti_vcluster.engines.namespaces.machine import INTERFACE, Config
+from pytest_ganeti_vcluster.engines.namespaces.outlets import Outlets
+from pytest_ganeti_vcluster.engines.namespaces.own_programs import PATH, outer_environment, own_program
 from pytest_ganeti_vcluster.engines.namespaces.switch_faults import SwitchFaults
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
@@ -37,8 +36,6 @@ READY_INSTANCE_NAMES = 60
 
 #: Of the first block: what is outside the cluster, and its nodes' name server.
 _OUTSIDE = 254
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #: Seconds that the network, a node or an outlet may take to come up.
 _TIMEOUT = 60.0
@@ -91,6 +88,7 @@ class NamespacesSite:
         self._network = ClusterNetwork(self._folder / "network.sock")
         self._control = self._folder / "control.sock"
         self.network_faults = SwitchFaults(self._control)
+        self._outlets = Outlets(keeper, self._folder, self._network.path)
         self._outside = str(plan.blocks[0][_OUTSIDE])
         self.host_key = self._folder / "ssh_host_rsa_key"
         self.admin_key = self._folder / "id_ed25519"
@@ -139,8 +137,8 @@ class NamespacesSite:
         prefix = ADDRESSES.prefixlen
         places = (self._network.path, self._control, self._hosts.path)
         child = self._keeper.spawn(
-            [*_python("switch"), *map(str, places), f"{self._outside}/{prefix}"],
-            env=self._outer_environment(),
+            [*own_program("switch"), *map(str, places), f"{self._outside}/{prefix}"],
+            env=outer_environment(),
             stdout=self._log("switch"),
         )
         replace_text(self._folder / "switch.json", json.dumps(child.identity.to_json()))
@@ -169,27 +167,7 @@ class NamespacesSite:
 
     def reach(self, address: str, port: int) -> str:
         """Return HOST:PORT of an outlet: a port of this machine from which connections are passed on."""
-        name = f"outlet-{address}-{port}"
-        record = self._folder / f"{name}.json"
-        with locked(self._folder / "outlets.lock"):
-            known = _read_outlet(record)
-            if known is None:
-                record.unlink(missing_ok=True)
-                target = [str(self._network.path), str(record), address, str(port)]
-                child = self._keeper.spawn(
-                    [*_python("outlet"), *target], env=self._outer_environment(), stdout=self._log(name)
-                )
-                deadline = time.monotonic() + _TIMEOUT
-                while not record.exists():
-                    if child.poll() is not None or time.monotonic() > deadline:
-                        raise BootFailed(
-                            f"no way to {address}:{port} could be opened",
-                            seen=self._log(name).read_text(errors="replace")[-2000:],
-                            cure="close the cluster and take a new one",
-                        )
-                    time.sleep(_PAUSE)
-                known = _read_outlet(record)
-        return f"127.0.0.1:{known}"
+        return f"127.0.0.1:{self._outlets.port(address, port)}"
 
     # Nodes
 
@@ -243,7 +221,7 @@ class NamespacesSite:
         )
         argv = [
             *self._entering(self._switch().pid, ("--net",)),
-            *_python("machine"),
+            *own_program("machine"),
             json.dumps(config._asdict()),
         ]
         FirstProcess.note(node.root, int(self._run(argv, f"boot {node.name}")))
@@ -262,7 +240,7 @@ class NamespacesSite:
         """Return what root finds on every machine."""
         return {
             "LANG": "C.UTF-8",
-            "PATH": _PATH,
+            "PATH": PATH,
             "USER": "root",
             "LOGNAME": "root",
             "SHELL": "/bin/bash",
@@ -278,7 +256,7 @@ class NamespacesSite:
         first.end()
         # The kernel would take its time, and answer for a machine that is not there any more.
         entering = self._entering(self._switch().pid, ("--net",))
-        self._keeper.run([*entering, "ip", "link", "delete", _link(node)], env=self._outer_environment())
+        self._keeper.run([*entering, "ip", "link", "delete", _link(node)], env=outer_environment())
 
     def freeze(self, node: NodeSite) -> None:
         """Stop every process of a node that is on, logins too, and those that come to it. Raises `KeeperError`."""
@@ -370,12 +348,12 @@ class NamespacesSite:
     @staticmethod
     def _entering(pid: int, namespaces: Sequence[str]) -> list[str]:
         """Return what makes a command run in namespaces of a process; the user namespace is always one of them."""
-        program = shutil.which("nsenter", path=_PATH) or "nsenter"
+        program = shutil.which("nsenter", path=PATH) or "nsenter"
         # As root of that namespace we are who we are outside: nothing is to be changed.
         return [program, f"--target={pid}", "--user", "--preserve-credentials", *namespaces, "--"]
 
     def _run(self, argv: Sequence[str], what: str) -> str:
-        outcome = self._keeper.run(argv, env=self._outer_environment(), timeout=_TIMEOUT)
+        outcome = self._keeper.run(argv, env=outer_environment(), timeout=_TIMEOUT)
         if outcome.returncode:
             raise BootFailed(
                 f"could not {what}",
@@ -384,34 +362,13 @@ class NamespacesSite:
             )
         return outcome.stdout.decode()
 
-    @staticmethod
-    def _outer_environment() -> dict[str, str]:
-        package = Path(pytest_ganeti_vcluster.__file__).parent.parent
-        return {"LANG": "C.UTF-8", "PATH": _PATH, "PYTHONPATH": os.fspath(package)}
-
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
-
-
-def _python(module: str) -> list[str]:
-    """Return what runs a module of this package with nothing but the standard library, as little as can be."""
-    return [sys.executable, "-S", "-B", "-m", f"pytest_ganeti_vcluster.engines.namespaces.{module}"]
 
 
 def _link(node: NodeSite) -> str:
     """Return the name by which the switch knows a node."""
     return f"node{node.index}"
-
-
-def _read_outlet(record: Path) -> int | None:
-    """Return the port of an outlet; None where there is none that lives."""
-    try:
-        told = json.loads(record.read_text(encoding="ascii"))
-    except FileNotFoundError:
-        return None
-    process = ProcessIdentity.of(told["pid"])
-    alive = process is not None and process.started == told["started"] and process.is_alive()
-    return int(told["port"]) if alive else None
 
 
 def _aliases(name: str) -> list[str]:
