@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import attrs
 
 from pytest_ganeti_vcluster.engines.network import MachineNetwork, Network
 from pytest_ganeti_vcluster.engines.network_rules import Rule
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 
 
 @attrs.frozen
@@ -50,6 +52,10 @@ BOOT_ID = "var/run/vcluster-boot-id"
 FROZEN = "var/run/vcluster-frozen"
 
 
+#: No node of a cluster, and nothing of any.
+NOBODY: Mapping[str, str] = MappingProxyType({})
+
+
 @attrs.frozen
 class NodeSite:
     """A virtual node as its engine made it: full name, number (from 1), IP address and root folder.
@@ -84,6 +90,17 @@ class NodeSite:
     def is_frozen(self) -> bool:
         """Whether its processes are stopped."""
         return (self.root / FROZEN).exists()
+
+
+@attrs.frozen
+class Machine:
+    """How a node that is a machine of its own is, beside its files, less all that was started on it since it came up.
+
+    `processes` are what it stands on, `kernel` is what the kernel holds for it: devices, addresses, routes, mounts.
+    """
+
+    processes: frozenset[ProcessIdentity]
+    kernel: frozenset[str] = attrs.field(repr=False)
 
 
 class Plan(Protocol):
@@ -231,8 +248,15 @@ class Site(Protocol):
     def thaw(self, node: NodeSite) -> None:
         """Have every process of a node go on; nothing where it is not frozen. Raises `KeeperError`."""
 
-    def follow_power(self) -> None:
-        """Have nodes that are on be reachable, those that are off not, and those that are frozen silent."""
+    def follow_power(self, holders: Mapping[str, str] = NOBODY) -> None:
+        """Have nodes that are on be reachable, those that are off not, and those that are frozen silent.
+
+        `holders` are names of nodes that have an address more (with prefix length) if they are machines that come up:
+        the master IP, as if Ganeti had set it up there.
+        """
+
+    def machine(self, node: NodeSite) -> Machine | None:
+        """Tell how a machine is; None for a node that is none, or is down."""
 
     def reach(self, address: str, port: int) -> str:
         """Return where processes of this machine reach a TCP port of the cluster, as HOST:PORT."""

@@ -39,10 +39,8 @@ def furnish_machine(node: NodeSite) -> None:
     root = node.root
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True)
-    for entry in _CONF.iterdir():
-        # Debian's packages choose the version by links there.
-        if entry.is_symlink():
-            (root / "etc/ganeti" / entry.name).symlink_to(entry.readlink())
+    for name, target in version_links().items():
+        (root / "etc/ganeti" / name).symlink_to(target)
     (root / "etc/default/ganeti").write_text(_DEFAULTS, encoding="utf-8")
     (root / "etc/ganeti/file-storage-paths").write_text(FILE_STORAGE_PATHS, encoding="utf-8")
     (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
@@ -52,3 +50,9 @@ def furnish_machine(node: NodeSite) -> None:
     state = root / RUNNING_INSTANCES
     state.mkdir(parents=True)
     state.chmod(0o775)
+
+
+def version_links() -> dict[str, str]:
+    """Return, by name, the links by which Debian's packages choose a version of Ganeti; none without them."""
+    entries = _CONF.iterdir() if _CONF.is_dir() else ()
+    return {entry.name: str(entry.readlink()) for entry in entries if entry.is_symlink()}

@@ -12,3 +12,9 @@ def read_ssconf(node_root: Path, key: str) -> str | None:
         return path.read_text(encoding="ascii").strip() or None
     except OSError:
         return None
+
+
+def master_address(node_root: Path) -> str:
+    """Return the master IP with its prefix length, as a node has them; empty where it has none."""
+    address, length = (read_ssconf(node_root, key) for key in ("master_ip", "master_netmask"))
+    return f"{address}/{length}" if address and length else ""

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import pytest
 
-from pytest_ganeti_vcluster.cluster.making.obtaining import uses_images
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.settings import Settings
@@ -44,7 +43,7 @@ class Maker:
         cluster = self._obtain(spec, tell, root_name=root_name)
         seconds = time.monotonic() - began
         kind = timings.BOOT
-        if uses_images(cluster.engine, self._settings):
+        if self._settings.image_cache is not None:
             kind = timings.CLONE
             cloning = sum(stage.seconds for stage in cluster.boot_stages)
             if seconds - cloning > _IMAGE:

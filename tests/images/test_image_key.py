@@ -16,7 +16,9 @@ import pytest
 
 import pytest_ganeti_vcluster
 from pytest_ganeti_vcluster.cluster.making.image_key import image_key, of_no_use
+from pytest_ganeti_vcluster.cluster.making.sites import taken_from_machine
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
+from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.images.store import ImageStore
@@ -169,6 +171,24 @@ print(_plain({"set": set(words), "frozen": frozenset((word, 1) for word in words
 def test_an_engine_that_there_is_not_has_no_images(installation: GanetiInstallation) -> None:
     with pytest.raises(EngineUnavailable):
         image_key(ClusterSpec(needs={"time-travel"}), installation, SETTINGS)
+
+
+def test_each_engine_has_its_images_and_some_depend_on_the_machine(
+    installation: GanetiInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = try_namespaces().probe
+    if not found.available:
+        pytest.skip(f"{found.reason}; {found.cure}")
+    spec = ClusterSpec(engine="namespaces")
+    digests = {image_key(one, installation, SETTINGS).digest for one in (SPEC, spec)}
+    assert "namespaces" in image_key(spec, installation, SETTINGS).label
+    # As if something was installed that has a folder in /etc.
+    links = {**taken_from_machine("namespaces"), "installed": "/run/host/etc/installed"}
+    monkeypatch.setattr(
+        f"{image_key.__module__}.taken_from_machine", lambda engine: links if engine == "namespaces" else {}
+    )
+    digests |= {image_key(one, installation, SETTINGS).digest for one in (SPEC, spec)}
+    assert len(digests) == 3
 
 
 def rebuild(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import ssl
 import urllib.parse
@@ -15,8 +16,9 @@ from pytest_ganeti_vcluster.clients.confd import REQ_PING, ConfdClient
 from pytest_ganeti_vcluster.cluster.making.foundation import check_request
 from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
+from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
-from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound
+from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound, ResetFailed
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
@@ -83,6 +85,88 @@ def test_an_instance_lives_and_a_reset_takes_it_away(one: VirtualCluster) -> Non
     assert one.instances == []
     assert not disks[0].exists()
     assert one.verify() == []
+
+
+def test_it_is_a_clone_with_secrets_of_its_own(one: VirtualCluster, vcluster_factory: ClusterFactory) -> None:
+    assert {"files", "machines", "daemons"} <= {stage.name for stage in one.boot_stages}
+    with vcluster_factory(nodes=1, engine="namespaces", ganeti="system") as other:
+        assert "gnt-cluster init" not in {stage.name for stage in other.boot_stages}
+        # At the same time, at the same addresses.
+        assert (other.ip, other.master.ip) == (one.ip, one.master.ip)
+        assert other.rapi.password != one.rapi.password
+        certificates = [
+            cluster.master.path("/var/lib/ganeti/rapi.pem").read_bytes() for cluster in (one, other)
+        ]
+        assert certificates[0] != certificates[1]
+        other.run("gnt-cluster", "add-tags", "other")
+        assert [cluster.run("gnt-cluster", "list-tags").stdout for cluster in (one, other)] == ["", "other\n"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ip link set eth0 down",
+        "kill -KILL $(cat /run/sshd.pid)",
+        *(
+            pytest.param(command, marks=pytest.mark.slow)
+            for command in (
+                "ip link add br7 type bridge",
+                "ip address del 198.18.0.1/32 dev eth0",
+                "ip route add 192.0.2.0/24 dev eth0",
+                "mount -t tmpfs none /srv",
+                "kill -STOP 1",
+            )
+        ),
+    ],
+)
+def test_a_node_that_is_not_as_it_was_boots_again_in_a_reset(one: VirtualCluster, command: str) -> None:
+    assert one.reset() is not None
+    before = FirstProcess.read(one.master.root)
+    if command.endswith(" 1"):
+        # Of its own children it takes no such signal.
+        assert before is not None
+        before.identity.signal(signal.SIGSTOP)
+    else:
+        one.run("sh", "-c", command)
+    assert one.reset().how == "restored"
+    assert FirstProcess.read(one.master.root) != before
+    assert one.reset().how == "nothing"
+    assert one.master.holds_master_ip
+    with one.master.boot_node.site.network.connect(one.master.ip, 22, 60) as connection:
+        assert connection.recv(4) == b"SSH-"
+    assert one.rapi.get("/2/nodes")
+
+
+def test_a_node_that_is_off_or_has_crashed_comes_back_in_a_reset(one: VirtualCluster) -> None:
+    one.master.power_off()
+    assert one.reset().how == "restored"
+    assert one.rapi.get("/2/nodes")
+    one.master.crash()
+    assert one.reset().how == "restored"
+    assert one.rapi.get("/2/nodes")
+
+
+@pytest.mark.usefixtures("_possible")
+def test_without_its_network_a_cluster_cannot_be_reset(vcluster_factory: ClusterFactory) -> None:
+    with vcluster_factory(nodes=1, engine="namespaces", ganeti="system") as cluster:
+        pids = [
+            one for one in cluster.parts.keeper.processes() if any(".switch" in word for word in one.argv)
+        ]
+        pids[0].identity.signal(signal.SIGKILL)
+        assert pids[0].identity.wait_gone(60)
+        with pytest.raises(ResetFailed):
+            cluster.reset()
+
+
+def test_snapshots_are_restored(one: VirtualCluster) -> None:
+    one.reset()
+    one.add_instance("kept", "file", primary=one.master)
+    snapshot = one.snapshot()
+    one.master.power_off()
+    one.restore(snapshot)
+    assert [(instance.name, instance.status) for instance in one.instances] == [("kept.vc", "running")]
+    one.reset()
+    assert one.instances == []
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def build_cluster(
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
             base.site.reach(base.site.cluster_ip, RAPI_PORT)
-        processes = base_processes(base.keeper, has_machines=base.site.has_machines)
+        processes = base_processes(base.keeper)
         base.wait_fork_server()
         _Boot(base, tell, access).run(one_by_one, nodes[len(one_by_one) :])
         base.tell_problems(tell)

@@ -15,12 +15,14 @@ from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state, state
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.base import Plan, Site
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode, Timeline
+from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
 from pytest_ganeti_vcluster.ganeti.rapi_access import (
     RAPI_CERTIFICATE,
     RapiAccess,
     new_rapi_access,
     renew_rapi_certificate,
 )
+from pytest_ganeti_vcluster.ganeti.ssconf import master_address
 from pytest_ganeti_vcluster.ganeti.starting import Starter
 from pytest_ganeti_vcluster.images.content import Content, Entry, file_entry
 from pytest_ganeti_vcluster.images.words import Words
@@ -77,10 +79,13 @@ def clone_cluster(
             content = content.having(_certificates(base, image, nodes))
             content.put(base.root, words)
             content = content.having(_renewed(base, nodes))
+        if base.site.has_machines:
+            _boot(base, nodes[0], timeline)
         processes = base_processes(base.keeper)
         with timeline.stage("daemons"):
             base.wait_fork_server()
-            starter = Starter(farm=base.farm, optional=spec.daemons, deadline=base.deadline, tell=tell)
+            optional = base.farm.optional_daemons(spec.daemons)
+            starter = Starter(farm=base.farm, optional=optional, deadline=base.deadline, tell=tell)
             starter.start_missing(nodes, nodes[0])
         with timeline.stage("readiness of sshd"):
             base.site.wait_ready()
@@ -91,6 +96,13 @@ def clone_cluster(
         cluster.boot_stages = tuple(timeline.stages)
         describe_cluster(cluster)
     return cluster
+
+
+def _boot(base: Foundation, master: BootNode, timeline: Timeline) -> None:
+    """Have the nodes come up, where they are machines, with what else a cluster stands on."""
+    with timeline.stage("machines"):
+        base.site.follow_power({master.site.name: master_address(master.site.root)})
+        base.site.reach(base.site.cluster_ip, RAPI_PORT)
 
 
 def _words(root: Path, lease: Plan, token: str, access: RapiAccess) -> Words:

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 import pytest_ganeti_vcluster
+from pytest_ganeti_vcluster.cluster.making.sites import taken_from_machine
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
@@ -41,6 +42,7 @@ def image_key(spec: ClusterSpec, installation: GanetiInstallation, settings: Set
     `EngineUnavailable`.
     """
     spec = spec.without_capacities()
+    engine = choose_engine(spec.engine, settings.engine, spec.needs)
     folders = [installation.share, installation.lib]
     facts = {
         "host": os.uname().nodename,
@@ -58,11 +60,13 @@ def image_key(spec: ClusterSpec, installation: GanetiInstallation, settings: Set
         "installation": attrs.evolve(installation, origin=""),
         "python": _look(installation.python),
         "user": [os.geteuid(), os.getegid()],
-        "engine": choose_engine(spec.engine, settings.engine, spec.needs),
+        "engine": engine,
+        "machine": taken_from_machine(engine),
         "spec": {name: getattr(spec, name) for name in wanted},
     }
     text = json.dumps(_plain(ingredients), sort_keys=True)
-    return ImageKey(hashlib.sha256(text.encode()).hexdigest()[:_DIGITS], _label(spec, installation), facts)
+    label = _label(spec, installation, engine)
+    return ImageKey(hashlib.sha256(text.encode()).hexdigest()[:_DIGITS], label, facts)
 
 
 def of_no_use(info: ImageInfo) -> str:
@@ -145,8 +149,10 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _label(spec: ClusterSpec, installation: GanetiInstallation) -> str:
+def _label(spec: ClusterSpec, installation: GanetiInstallation, engine: str) -> str:
     count = len(spec.nodes)
     parts = [f"Ganeti {installation.version}", f"{count} node{'' if count == 1 else 's'}"]
     parts += [",".join(spec.disk_templates), *spec.init_options]
+    # The one that is everywhere needs no mention.
+    parts += [f"engine {engine}"] if engine != "loopback" else []
     return ", ".join(parts)

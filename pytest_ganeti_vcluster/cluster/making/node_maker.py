@@ -65,6 +65,9 @@ class NodeMaker:
 
     def renew(self, node: BootNode, spec: NodeSpec) -> tuple[str, ...]:
         """Write what depends on the machine, and the node's capacity, in a root that was copied; return the paths."""
+        if self._site.has_machines:
+            # All of it is in the image's key.
+            return ()
         return renew_node_root(
             node.site,
             environment=node.shell.environment,

@@ -10,15 +10,9 @@ from pytest_ganeti_vcluster.cluster.making.foundation import Tell, check_request
 from pytest_ganeti_vcluster.cluster.making.image_key import image_key
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.images.content import Content
 from pytest_ganeti_vcluster.images.store import ImageStore
 from pytest_ganeti_vcluster.settings import Settings
-
-
-def uses_images(engine: str, settings: Settings) -> bool:
-    """Whether clusters on an engine are made from images."""
-    return settings.image_cache is not None and engine != "namespaces"
 
 
 def obtain_cluster(
@@ -30,11 +24,11 @@ def obtain_cluster(
 ) -> VirtualCluster:
     """Return a running cluster of `spec`, as clean as just built: a clone of an image, or built for real without one.
 
-    Engine `namespaces` has no images. An image that is not there, or is damaged, is made first. Raises what
-    `build_cluster` raises, and `ImageError` or `ImageCacheUnusable`; nothing is left then. `root_name` as in `laid`.
+    An image that is not there, or is damaged, is made first. Raises what `build_cluster` raises, and `ImageError` or
+    `ImageCacheUnusable`; nothing is left then. `root_name` as in `laid`.
     """
     store = ImageStore.of(settings)
-    if store is None or not uses_images(choose_engine(spec.engine, settings.engine, spec.needs), settings):
+    if store is None:
         return build_cluster(spec, settings, tell, root_name=root_name)
     installation = check_request(spec, settings)
 

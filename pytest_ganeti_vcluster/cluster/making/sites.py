@@ -10,9 +10,11 @@ from pytest_ganeti_vcluster.engines.base import Site, SiteTools
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
+from pytest_ganeti_vcluster.engines.namespaces.furnishing import links_out
 from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite, plan_for
 from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
+from pytest_ganeti_vcluster.ganeti.machine_root import version_links
 from pytest_ganeti_vcluster.ganeti.node_root import BRIDGES
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.settings import Settings, cache_folder
@@ -111,6 +113,13 @@ def attach_site(
         cluster_name=cluster_name,
         token=token,
     )
+
+
+def taken_from_machine(engine: str) -> dict[str, str]:
+    """Return what the nodes of an engine have of this machine in their root folders: links, by name."""
+    if engine != "namespaces":
+        return {}
+    return {**links_out(), **{f"ganeti/{name}": target for name, target in version_links().items()}}
 
 
 def tools_of(installation: GanetiInstallation) -> SiteTools:

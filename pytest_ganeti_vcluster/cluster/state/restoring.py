@@ -14,9 +14,11 @@ import attrs
 
 from pytest_ganeti_vcluster.cluster.state.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state, is_of_processes, state_folders
+from pytest_ganeti_vcluster.engines.base import Machine
 from pytest_ganeti_vcluster.errors import ImageError, KeeperError, ResetFailed, VClusterError
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
+from pytest_ganeti_vcluster.ganeti.ssconf import master_address
 from pytest_ganeti_vcluster.ganeti.starting import Starter
 from pytest_ganeti_vcluster.images.content import Content
 from pytest_ganeti_vcluster.images.words import Words
@@ -37,8 +39,10 @@ _READ_AT_START = re.compile(r"[^/]+/(var/lib/ganeti/([^/]+\.pem|hmac\.key|rapi(/
 #: Seconds in which processes have to be gone after SIGKILL, and daemons have to answer.
 _ENDING = 10.0
 _STARTING = 60.0
-#: Seconds that processes of a command that has ended may take to end.
+#: Seconds that processes of a command that has ended may take to end; and where nodes are machines, what luxid has
+#: done when it starts: it looks with fping whether the master IP is there (tools/master-ip-setup).
 _LEAVING = 0.2
+_SETTING_UP = 3.0
 _PAUSE = 0.005
 
 
@@ -56,9 +60,11 @@ class ClusterState:
     """A state that a cluster can be put back to: files, names and nodes, and how these looked when it was taken.
 
     `base` are the processes that a cluster stands on, such as sshd: they were there before Ganeti's daemons.
+    `machines`: those of its nodes that are machines, by name.
     """
 
     base: Mapping[tuple[int, int], str]
+    machines: Mapping[str, Machine]
     content: Content
     words: Words
     hosts: str
@@ -73,10 +79,17 @@ class ClusterState:
     ) -> ClusterState:
         """Describe the state of now, whose files are in `content`."""
         hosts = cluster.parts.site.hosts
-        fingerprint = _look(cluster, cluster.nodes, base)
+        machines = _machines(cluster, cluster.nodes)
+        fingerprint = _look(cluster, cluster.nodes, base, machines)
+        of_nodes = _processes_of(machines)
         return cls(
             # By the names of now: a process may give itself another one while it starts.
-            base={one: name for one, name in fingerprint.processes.items() if one in base},
+            base={
+                one: name
+                for one, name in fingerprint.processes.items()
+                if one in base and one not in of_nodes
+            },
+            machines=machines,
             content=content,
             words=words,
             hosts=hosts.path.read_text(encoding="utf-8"),
@@ -92,16 +105,9 @@ class ClusterState:
         return state_folders([node.boot_node for node in self.nodes])
 
 
-def base_processes(keeper: Keeper, *, has_machines: bool = False) -> dict[tuple[int, int], str]:
-    """Name what the keeper itself has started: taken before Ganeti's daemons are, what a cluster stands on.
-
-    On nodes that are machines, with their own sshd, it is all that runs then.
-    """
-    return {
-        (one.pid, one.started): one.name
-        for one in keeper.processes()
-        if has_machines or one.ppid == keeper.identity.pid
-    }
+def base_processes(keeper: Keeper) -> dict[tuple[int, int], str]:
+    """Name what the keeper itself has started: taken before Ganeti's daemons are, what a cluster stands on."""
+    return {(one.pid, one.started): one.name for one in keeper.processes() if one.ppid == keeper.identity.pid}
 
 
 def first_state(cluster: VirtualCluster, base: Mapping[tuple[int, int], str]) -> ClusterState:
@@ -119,13 +125,27 @@ def take_state(cluster: VirtualCluster, base: Mapping[tuple[int, int], str], fol
 
 
 def _look(
-    cluster: VirtualCluster, nodes: Sequence[VirtualNode], base: Mapping[tuple[int, int], str]
+    cluster: VirtualCluster,
+    nodes: Sequence[VirtualNode],
+    base: Mapping[tuple[int, int], str],
+    machines: Mapping[str, Machine],
 ) -> Fingerprint:
-    """Take a fingerprint that knows of no processes but the base and the daemons."""
+    """Take a fingerprint that knows of no processes but the base, what machines stand on, and the daemons."""
     pids = {daemon_pid(daemon, node.root) for node in nodes for daemon in DAEMONS.values()}
+    known = {*base, *_processes_of(machines)}
     now = Fingerprint.of(cluster.parts.keeper)
-    lasting = {one: name for one, name in now.processes.items() if one in base or one[0] in pids}
+    lasting = {one: name for one, name in now.processes.items() if one in known or one[0] in pids}
     return Fingerprint(now.files, lasting)
+
+
+def _machines(cluster: VirtualCluster, nodes: Sequence[VirtualNode]) -> dict[str, Machine]:
+    """Look at those nodes that are machines and are up."""
+    found = {node.name: cluster.parts.site.machine(node.boot_node.site) for node in nodes}
+    return {name: machine for name, machine in found.items() if machine is not None}
+
+
+def _processes_of(machines: Mapping[str, Machine]) -> set[tuple[int, int]]:
+    return {(one.pid, one.started) for machine in machines.values() for one in machine.processes}
 
 
 def new_snapshot_folder(cluster: VirtualCluster) -> Path:
@@ -180,9 +200,13 @@ def _what_changed(cluster: VirtualCluster, state: ClusterState) -> str:
     """Say what is not as in a state, empty where all is."""
     if cluster.membership.next_index != state.next_index or tuple(cluster.nodes) != state.nodes:
         return "nodes were added or removed"
-    changes = state.fingerprint.changes(cluster.parts.keeper, grace=_LEAVING)
+    grace = _SETTING_UP if state.machines else _LEAVING
+    changes = state.fingerprint.changes(cluster.parts.keeper, grace=grace)
     if changes:
         return changes[0]
+    other = _other_machines(cluster, state)
+    if other:
+        return f"what the kernel holds for {other[0].name} was changed"
     for name in ("wconfd", "luxid"):
         try:
             DAEMONS[name].ask(cluster.master.boot_node.address)
@@ -193,15 +217,20 @@ def _what_changed(cluster: VirtualCluster, state: ClusterState) -> str:
 
 def restore(cluster: VirtualCluster, state: ClusterState) -> None:
     """Put a cluster back to a state of its own. Raises `ResetFailed`, `ImageError`, `KeeperError`, `OSError`."""
+    site = cluster.parts.site
+    others = _other_machines(cluster, state)
+    for node in others:
+        # It boots again when its files are as they were.
+        site.end_processes(node.boot_node.site)
     _end_processes(cluster, state, spare=_stateless(state))
-    cluster.parts.site.put_back(state.hosts, state.node_addresses)
+    site.put_back(state.hosts, state.node_addresses)
     changed = _restore_files(cluster, state)
     if any(_READ_AT_START.fullmatch(path) for path in changed):
         _end_processes(cluster, state, spare=set())
     cluster.membership.put_back(state.nodes, state.next_index)
-    cluster.parts.site.follow_power()
-    nodes = [node.boot_node for node in state.nodes if node.is_on]
     master = cluster.master.boot_node
+    site.follow_power({master.site.name: master_address(master.site.root)})
+    nodes = [node.boot_node for node in state.nodes if node.is_on]
     starter = Starter(
         farm=cluster.parts.farm,
         optional=cluster.parts.farm.optional_daemons(cluster.spec.daemons),
@@ -212,7 +241,25 @@ def restore(cluster: VirtualCluster, state: ClusterState) -> None:
         starter.check(nodes, master)
     except VClusterError as error:
         raise reset_failed(cluster, str(error)) from error
-    state.fingerprint = _look(cluster, state.nodes, state.base)
+    state.machines = _machines(cluster, state.nodes)
+    state.fingerprint = _look(cluster, state.nodes, state.base, state.machines)
+
+
+def _other_machines(cluster: VirtualCluster, state: ClusterState) -> list[VirtualNode]:
+    """Name the nodes that are machines and are not as they were, or were not there."""
+    now = _machines(cluster, cluster.nodes)
+    if not (now or state.machines):
+        return []
+    living, before = Fingerprint.of_processes(cluster.parts.keeper), state.fingerprint.processes
+
+    def is_same(name: str) -> bool:
+        machine = now.get(name)
+        if machine != state.machines.get(name):
+            return False
+        standing = _processes_of({name: machine} if machine else {})
+        return all(living.get(one) == before.get(one) for one in standing)
+
+    return [node for node in cluster.nodes if not is_same(node.name)]
 
 
 def _restore_files(cluster: VirtualCluster, state: ClusterState) -> list[str]:
@@ -240,7 +287,8 @@ def _end_processes(cluster: VirtualCluster, state: ClusterState, *, spare: set[t
         if living.get((pid, started)) != name:
             raise reset_failed(cluster, f"{name} (process {pid}) has ended or is stopped")
     before = state.fingerprint.processes
-    spared = {*state.base, *(one for one in spare if living.get(one) == before[one])}
+    on_nodes = _processes_of(_machines(cluster, state.nodes))
+    spared = {*state.base, *on_nodes, *(one for one in spare if living.get(one) == before[one])}
 
     def is_doomed(process: ProcessInfo) -> bool:
         return (process.pid, process.started) not in spared

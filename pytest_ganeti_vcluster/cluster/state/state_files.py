@@ -14,6 +14,7 @@ SHARED = "shared"
 _OF_PROCESSES = re.compile(
     r"[^/]+/("
     r"var/run/ganeti/[^/]+\.pid"  # of daemons
+    r"|first-process|var/run/sshd\.pid"  # of a node that is a machine
     r"|var/log/ganeti/[^/]+\.log"  # logs of daemons, which they keep open; instances' logs are below os/
     r"|.*\.lock"  # empty files, which are locked and not read
     r"|(var/lib/ganeti/queue|var/lock)/lock"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_ganeti_vcluster.engines import stopping
-from pytest_ganeti_vcluster.engines.base import DOMAIN, FROZEN, OFF, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.base import DOMAIN, FROZEN, NOBODY, OFF, Command, NodeSite, SiteTools
 from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
@@ -225,7 +225,10 @@ class LoopbackSite:
     def _processes(self, node: NodeSite) -> NodeProcesses:
         return NodeProcesses(self._keeper, node, self._ssh.command(node.ip))
 
-    def follow_power(self) -> None:
+    def machine(self, node: NodeSite) -> None:
+        """Return nothing: a node is no machine."""
+
+    def follow_power(self, holders: Mapping[str, str] = NOBODY) -> None:  # noqa: ARG002  written in a file here
         """Have nodes that are on be reachable by ssh, and the master IP where it is held.
 
         Logins to nodes that are off are refused; to those that are frozen they are not answered.

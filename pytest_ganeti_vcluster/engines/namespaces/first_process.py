@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
 from pytest_ganeti_vcluster.errors import KeeperError
-from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity, read_stat
 from pytest_ganeti_vcluster.keeper.locking import replace_text
+from pytest_ganeti_vcluster.keeper.processes import read_argv
 
 #: In a node's root folder: who it is, outside.
-_RECORD = "first-process"
+RECORD = "first-process"
 
-#: Seconds in which all processes of a node are gone with the first one.
+#: Below a node's root: the number of its sshd there.
+SSHD_PID = "var/run/sshd.pid"
+
+#: What the first process waits for, as it never ends.
+WAITED_FOR = ("sleep", "infinity")
+
+#: Seconds in which all processes of a node are gone with the first one, and between two looks.
 _ENDING = 10.0
+_PAUSE = 0.002
 
 
 @attrs.frozen
@@ -36,7 +45,7 @@ class FirstProcess:
             raise KeeperError(
                 f"the first process of {root.name} has ended", cure="close the cluster and take a new one"
             )
-        replace_text(root / _RECORD, json.dumps(identity.to_json()))
+        replace_text(root / RECORD, json.dumps(identity.to_json()))
         return cls(root, identity)
 
     @classmethod
@@ -44,7 +53,7 @@ class FirstProcess:
         """Return that of a node; None for one that is no machine of its own, or was never up."""
         try:
             return cls(
-                root, ProcessIdentity.from_json(json.loads((root / _RECORD).read_text(encoding="ascii")))
+                root, ProcessIdentity.from_json(json.loads((root / RECORD).read_text(encoding="ascii")))
             )
         except FileNotFoundError:
             return None
@@ -62,6 +71,45 @@ class FirstProcess:
                 f"processes of {self.root.name} cannot be ended (process {self.identity.pid} is the first)",
                 cure="look at them: one is probably stuck in the kernel",
             )
+
+    def standing(self) -> frozenset[ProcessIdentity]:
+        """Name what runs on the node before any program comes: itself, what it waits for, and sshd.
+
+        Those that have ended are not among it.
+        """
+        found = {self._waited_for(), self._sshd(), self.identity if self.is_alive else None}
+        return frozenset(one for one in found if one is not None)
+
+    def wait_settled(self, timeout: float) -> bool:
+        """Wait until the node is as it stays; whether it came to that in so many seconds."""
+        deadline = time.monotonic() + timeout
+        while self._waited_for() is None:
+            if time.monotonic() > deadline or not self.is_alive:
+                return False
+            time.sleep(_PAUSE)
+        return True
+
+    def _waited_for(self) -> ProcessIdentity | None:
+        children = [stat for pid in self._children() or self._all() if (stat := read_stat(pid)) is not None]
+        # A test may have left another; this one was there first.
+        children.sort(key=lambda stat: stat.started)
+        return next(
+            (
+                stat.identity
+                for stat in children
+                if stat.ppid == self.identity.pid and not stat.is_zombie and read_argv(stat.pid) == WAITED_FOR
+            ),
+            None,
+        )
+
+    def _sshd(self) -> ProcessIdentity | None:
+        try:
+            inner = int((self.root / SSHD_PID).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+        pid = self.outside(inner)
+        stat = None if pid is None else read_stat(pid)
+        return None if stat is None or stat.is_zombie or stat.name != "sshd" else stat.identity
 
     def outside(self, pid: int) -> int | None:
         """Return the process id outside of what is `pid` on the node; None where there is no such process."""

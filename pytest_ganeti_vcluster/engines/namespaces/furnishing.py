@@ -92,15 +92,21 @@ def furnish(
     _set_up_keys(root, host_key, admin_key)
 
 
-def _link_etc(etc: Path) -> None:
-    """Have the node's /etc be the machine's, but for what is its own; there it can be written to."""
+def links_out() -> dict[str, str]:
+    """Return, by name, where those entries of a node's /etc lead that are the machine's."""
     with os.scandir("/etc") as machine:
-        entries = list(machine)
-    for entry in entries:
-        if entry.name not in _OWN:
+        return {
             # What leads elsewhere does so from there.
-            target = os.readlink(entry.path) if entry.is_symlink() else f"{OUTSIDE_ETC}/{entry.name}"  # noqa: PTH115
-            (etc / entry.name).symlink_to(target)
+            entry.name: os.readlink(entry.path) if entry.is_symlink() else f"{OUTSIDE_ETC}/{entry.name}"  # noqa: PTH115
+            for entry in machine
+            if entry.name not in _OWN
+        }
+
+
+def _link_etc(etc: Path) -> None:
+    """Have the node's /etc be the machine's, but for what is its own."""
+    for name, target in links_out().items():
+        (etc / name).symlink_to(target)
     (etc / "default").mkdir()
 
 

@@ -43,6 +43,9 @@ _ETH_P_ALL = 3
 #: Bytes of frames that may wait to be read; the kernel may allow less.
 _FRAMES_ROOM = 1 << 22
 
+# <linux/if_ether.h>
+_ETH_P_ARP = 0x0806
+
 #: So much of what a program has said is told.
 _LINES = 5
 
@@ -203,6 +206,21 @@ def open_port(interface: str) -> socket.socket:
 def configure_network(*commands: str) -> None:
     """Carry out commands of ip(8), given without its name, by one of it. Raises `OSError` at the first that fails."""
     run("ip", "-batch", "-", given="".join(f"{command}\n" for command in commands))
+
+
+def announce(address: str, interface: str, hardware_address: str) -> None:
+    """Tell everybody on the network whose an IPv4 address is from now on (RFC 5227, ARP announcement).
+
+    Raises `OSError`.
+    """
+    everybody, own = b"\xff" * 6, bytes.fromhex(hardware_address.replace(":", ""))
+    ip = socket.inet_aton(address)
+    header = struct.pack("!6s6sH", everybody, own, _ETH_P_ARP)
+    # Of Ethernet and IPv4, a request; to nobody in particular.
+    message = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, own, ip, bytes(6), ip)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
+        link.bind((interface, 0))
+        link.send(header + message)
 
 
 def run(*argv: str, given: str = "", timeout: float = 20.0) -> None:

@@ -45,7 +45,7 @@ _HARMFUL = ("/proc/sysrq-trigger",)
 
 # The first process of a node does nothing. It adopts and reaps what daemons leave, as every init does, and goes when
 # told to.
-_INIT = 'trap "exit 0" TERM; sleep infinity & wait $!'
+_INIT = 'trap "exit 0" TERM; sleep infinity & wait $!'  # first_process.WAITED_FOR
 
 
 class Config(NamedTuple):
@@ -53,7 +53,8 @@ class Config(NamedTuple):
 
     The switch, which is told at `control`, knows it as a party by its `number`.
     `hardware_address` is its network card's, which it keeps: the others know it by that when it has booted again.
-    `boot_id` is a file in it that says what the kernel would say of a machine that has booted.
+    `boot_id` is a file in it that says what the kernel would say of a machine that has booted. `master_ip` is an
+    address with prefix length that the node has as if Ganeti's script had set it up; empty where it has none.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Config(NamedTuple):
     bridges: list[str]
     sshd: str
     boot_id: str
+    master_ip: str = ""
 
 
 def main(config: Config) -> int:
@@ -170,9 +172,16 @@ def _set_up_network(config: Config) -> None:
         "link set lo up",
         *(f"address add {address} dev {INTERFACE}" for address in config.addresses),
         f"link set {INTERFACE} up",
+        *(
+            f"address add {address} dev {INTERFACE} label {INTERFACE}:0"
+            for address in filter(None, [config.master_ip])
+        ),
         *(f"link add {bridge} type bridge" for bridge in config.bridges),
         *(f"link set {bridge} up" for bridge in config.bridges),
     )
+    if config.master_ip:
+        # Others may know who had it before.
+        kernel.announce(config.master_ip.partition("/")[0], INTERFACE, config.hardware_address)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,26 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from pytest_ganeti_vcluster.engines import stopping
-from pytest_ganeti_vcluster.engines.base import BOOT_ID, DOMAIN, FROZEN, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.base import (
+    BOOT_ID,
+    DOMAIN,
+    FROZEN,
+    NOBODY,
+    Command,
+    Machine,
+    NodeSite,
+    SiteTools,
+)
 from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
+from pytest_ganeti_vcluster.engines.namespaces import kernel_view
 from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
@@ -201,8 +211,11 @@ class NamespacesSite:
             sshd_helpers=self._tools.sshd_helpers,
         )
 
-    def bring_up(self, node: NodeSite) -> None:
-        """Boot the node, unless it is up: return when it answers ssh. Raises `BootFailed`."""
+    def bring_up(self, node: NodeSite, more: str = "") -> None:
+        """Boot the node, unless it is up: return when it answers ssh. Raises `BootFailed`.
+
+        `more` is an address with prefix length that it has as well, as Ganeti would set it up.
+        """
         first = FirstProcess.read(node.root)
         if first is not None and first.is_alive:
             return
@@ -218,13 +231,16 @@ class NamespacesSite:
             bridges=self._bridges,
             sshd=str(self._tools.sshd),
             boot_id=f"/{BOOT_ID.removeprefix('var/')}",
+            master_ip=more,
         )
         argv = [
             *self._entering(self._switch().pid, ("--net",)),
             *own_program("machine"),
             json.dumps(config._asdict()),
         ]
-        FirstProcess.note(node.root, int(self._run(argv, f"boot {node.name}")))
+        first = FirstProcess.note(node.root, int(self._run(argv, f"boot {node.name}")))
+        if not first.wait_settled(_TIMEOUT):
+            raise BootFailed(f"{node.name} has gone down again", cure="close the cluster and take a new one")
 
     def command(self, node: NodeSite, argv: Sequence[str]) -> Command | None:
         """Return what runs `argv` in the node's namespaces; None where it is down."""
@@ -273,8 +289,11 @@ class NamespacesSite:
             if first is not None and first.is_alive:
                 stopping.thaw(first.others, node.name)
 
-    def follow_power(self) -> None:
-        """Have nodes that are on be up, and those that are off be down. Raises `BootFailed`, `KeeperError`."""
+    def follow_power(self, holders: Mapping[str, str] = NOBODY) -> None:
+        """Have nodes that are on be up, and those that are off be down. Raises `BootFailed`, `KeeperError`.
+
+        `holders`: see `engines.base.Site`.
+        """
         with locked(self._folder / "follow-power.lock", timeout=_TIMEOUT):
             sites = [
                 self.site_of(name, self._index(address)) for name, address in self._hosts.nodes().items()
@@ -284,7 +303,14 @@ class NamespacesSite:
                     self.end_processes(site)
             waiting = [site for site in sites if site.is_on and site.root.exists()]
             with ThreadPoolExecutor(_AT_ONCE) as threads:
-                list(threads.map(self.bring_up, waiting))
+                list(threads.map(lambda site: self.bring_up(site, holders.get(site.name, "")), waiting))
+
+    def machine(self, node: NodeSite) -> Machine | None:
+        """Tell how a node is; None where it is down."""
+        first = FirstProcess.read(node.root)
+        if first is None or not first.is_alive:
+            return None
+        return Machine(first.standing(), kernel_view.look(first.identity.pid))
 
     def holds(self, node: NodeSite, address: str) -> bool:
         """Whether the node's interface has an address now, such as the master IP."""
