@@ -96,6 +96,8 @@ class Option:
     help: str
     default: Callable[[], Any]
     default_text: str
+    #: The text that its name alone stands for on the command line, where it takes no value there.
+    alone: str | None = None
 
     @property
     def field(self) -> str:
@@ -240,6 +242,15 @@ OPTIONS: tuple[Option, ...] = (
         "on",
     ),
     Option(
+        "check",
+        _switch,
+        '"on" or "off"',
+        "Whether after each test its clusters have to be as healthy ones at rest are (`check_invariants`).",
+        lambda: False,
+        "off",
+        alone="on",
+    ),
+    Option(
         "share",
         _one_of("worker", "run"),
         '"worker" or "run"',
@@ -297,6 +308,7 @@ class Settings:
     max_clusters: int | None = None
     order: str = "spec"
     prepare: bool = True
+    check: bool = False
     share: str = "worker"
     subnet: ipaddress.IPv4Network = DEFAULT_SUBNET
     root: Path = attrs.field(factory=default_root)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Callable
 import attrs
 
 from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.errors import CommandFailed
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, Daemon
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid, wait_ready
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
+from pytest_ganeti_vcluster.keeper.processes import descendants
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
@@ -72,16 +74,29 @@ class NodeDaemon:
     def kill(self) -> Fault:
         """Kill it, as the kernel does when memory runs out; return when it is gone. Nothing where it does not run.
 
-        Nobody starts it again but the watcher, `daemon-util start`, and `start`, which is also how the fault is lifted.
+        What it has started goes on, such as what noded does for somebody. Nobody starts it again but the watcher,
+        `daemon-util start`, and `start`. Lifting the fault is `start`, too, once all is killed that keeps it from that.
         """
-        return self._fault("killed", self._kill)
+        left: list[ProcessIdentity] = []
+
+        def undo() -> None:
+            try:
+                self.start()
+            except CommandFailed:
+                # What noded has started holds its pid file, and keeps others out (lib/utils/process.py, WritePidFile).
+                for process in left:
+                    if process.signal(signal.SIGKILL):
+                        process.wait_gone(_KILLING)
+                self.start()
+
+        return self._fault("killed", lambda: left.extend(self._kill()), undo)
 
     def stop(self) -> Fault:
         """Stop it by `daemon-util stop`, as an admin does; return when it has ended. Nothing where it does not run.
 
         Lifting the fault is `start`. Raises `CommandFailed` where it has not ended after 30 seconds.
         """
-        return self._fault("stopped", lambda: self._util("stop"))
+        return self._fault("stopped", lambda: self._util("stop"), self.start)
 
     def start(self) -> None:
         """Start it by `daemon-util start`, and return when it answers; nothing happens where it runs.
@@ -98,16 +113,21 @@ class NodeDaemon:
         self._util("stop")
         self.start()
 
-    def _kill(self) -> None:
+    def _kill(self) -> list[ProcessIdentity]:
+        """Kill it, and return what it has started."""
         pid = self.pid
         process = None if pid is None else ProcessIdentity.of(pid)
-        if process is not None and process.signal(signal.SIGKILL):
+        if process is None:
+            return []
+        children = [stat.identity for stat in descendants(process.pid)]
+        if process.signal(signal.SIGKILL):
             process.wait_gone(_KILLING)
+        return children
 
     def _util(self, action: str) -> None:
         self._node.run(self._node.daemon_util, action, self._daemon.program, timeout=_UTIL)
 
-    def _fault(self, what: str, do: Callable[[], None]) -> Fault:
+    def _fault(self, what: str, do: Callable[[], None], undo: Callable[[], None]) -> Fault:
         return self._node.begin_fault(
-            f"{self._daemon.program} {what}", do, self.start, still=lambda: not self.running
+            f"{self._daemon.program} {what}", do, undo, still=lambda: not self.running
         )

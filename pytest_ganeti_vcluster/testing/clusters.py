@@ -16,6 +16,7 @@ from pytest_ganeti_vcluster.testing import state
 from pytest_ganeti_vcluster.testing.builder import Builder
 from pytest_ganeti_vcluster.testing.collection import default_spec, factory_spec, spec_of
 from pytest_ganeti_vcluster.testing.header import header
+from pytest_ganeti_vcluster.testing.health import heal
 from pytest_ganeti_vcluster.testing.limits import Limit
 from pytest_ganeti_vcluster.testing.making import Maker
 from pytest_ganeti_vcluster.testing.pool import Kept, Pool
@@ -42,7 +43,8 @@ class SessionClusters:
         self._next_spec: ClusterSpec | None = None
         self._session: list[VirtualCluster] = []
         self._factory: list[VirtualCluster] = []
-        self._retire = False
+        #: Why nobody is to get the test's cluster any more.
+        self._retire = ""
 
     @classmethod
     def of(cls, config: pytest.Config) -> SessionClusters:
@@ -141,7 +143,7 @@ class SessionClusters:
             *(self._factory if "vcluster_factory" in names else ()),
         ]
         self.watches = [Watch(cluster) for cluster in clusters if cluster.root.is_dir()]
-        self._retire = False
+        self._retire = ""
 
     def kept(self, cluster: VirtualCluster) -> Kept | None:
         """Return what the pool knows of a cluster, None where it is none that the test has of the pool."""
@@ -151,7 +153,27 @@ class SessionClusters:
     def keep(self, cluster: VirtualCluster) -> None:
         """Keep a cluster's folder; no other test gets the cluster."""
         cluster.keep()
-        self._retire = True
+        self._retire = "was retired after a failed test"
+
+    def heal(self, item: pytest.Item) -> list[str]:
+        """Lift what a test did to its clusters, and return, for its report, what is wrong with them even so.
+
+        What a reset undoes is left to that, unless the cluster is to be looked at. A cluster of the pool whose faults
+        cannot be lifted goes to no other test, and the summary says so; others are told of.
+        """
+        problems = []
+        for cluster in {watch.cluster: None for watch in self.watches if not watch.is_closed}:
+            comes_back = self.kept(cluster) is not None
+            # What others do to one that is shared is none of this test's.
+            found = heal(cluster, comes_back=comes_back, looks=self.settings.check and not cluster.is_shared)
+            if found.unhealed and comes_back:
+                self._retire = self._retire or "could not be healed"
+                self.note(f"{item.nodeid}: {cluster.name} goes to no other test: {found.unhealed}")
+            elif found.unhealed:
+                problems.append(found.unhealed)
+            if found.broken:
+                problems.append(found.broken)
+        return problems
 
     def end_test(self) -> None:
         """Take the test's cluster back. Raises `VClusterError` where one that has to go cannot be closed."""

@@ -20,12 +20,18 @@ def register(parser: pytest.Parser) -> None:
     """Register every option for the command line and the ini file."""
     group = parser.getgroup("vcluster", "Ganeti clusters (each also as ini option and environment variable)")
     for option in OPTIONS:
+        # A value that may be left out would swallow the file that comes next.
+        how: dict[str, str] = (
+            {"metavar": option.name.split("-")[-1].upper()}
+            if option.alone is None
+            else {"action": "store_const", "const": option.alone}
+        )
         group.addoption(
             option.flag,
             dest=_destination(option),
-            metavar=option.name.split("-")[-1].upper(),
             default=None,
             help=_escaped(f"{_help(option)} Also ini {option.ini}, environment {option.variable}."),
+            **how,
         )
         parser.addini(option.ini, _help(option), default=None)
 
@@ -60,7 +66,8 @@ def _destination(option: Option) -> str:
 
 
 def _help(option: Option) -> str:
-    return f"{option.help} Give {option.valid}; default: {option.default_text}."
+    alone = "" if option.alone is None else f" The flag alone means {option.alone!r}."
+    return f"{option.help}{alone} Give {option.valid}; default: {option.default_text}."
 
 
 def _escaped(text: str) -> str:

@@ -113,14 +113,14 @@ class Pool:
         kept.tests += 1
         return kept
 
-    def give_back(self, *, retire: bool = False) -> None:
-        """Take back what a test has, to be reset for the next one; close it to `retire` it.
+    def give_back(self, *, retire: str = "") -> None:
+        """Take back what a test has, to be reset for the next one; close it where there is a reason to `retire` it.
 
         Raises `VClusterError` where a cluster that had to go meanwhile could not be closed.
         """
         used = self.used
         if used is not None and retire:
-            self._why_new[used.spec] = ": the one before was retired after a failed test"
+            self._why_new[used.spec] = f": the one before {retire}"
             self._discard(used)
         with self._changed:
             if used is not None and not retire:

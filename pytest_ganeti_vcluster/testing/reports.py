@@ -8,6 +8,7 @@ from pytest_ganeti_vcluster.errors import VClusterError
 from pytest_ganeti_vcluster.testing import state
 from pytest_ganeti_vcluster.testing.artifacts import save_artifacts
 from pytest_ganeti_vcluster.testing.clusters import SessionClusters
+from pytest_ganeti_vcluster.testing.health import fault_lines, faults_title
 from pytest_ganeti_vcluster.testing.watching import Watch
 
 
@@ -17,10 +18,12 @@ def complete(report: pytest.TestReport, item: pytest.Item, clusters: SessionClus
         for watch in clusters.watches:
             _tell(report, item, clusters, watch)
     if report.when == "teardown":
+        for problem in clusters.heal(item):
+            _add_error(report, problem)
         try:
             clusters.end_test()
         except VClusterError as error:
-            _add_error(report, error)
+            _add_error(report, f"{type(error).__name__}: {error}")
     notes, spent = clusters.take_notes()
     for name, found in ((state.NOTES, notes), (state.SPENT, spent)):
         if found:
@@ -57,6 +60,9 @@ def _tell(report: pytest.TestReport, item: pytest.Item, clusters: SessionCluster
         facts.append("shared by the workers of this run: what others did to it meanwhile is told here, too")
     facts += _keep(item, clusters, watch)
     report.sections.append((title, "\n".join(facts)))
+    faults = watch.faults()
+    if faults:
+        report.sections.append((f"{title}: {faults_title(faults)}", "\n".join(fault_lines(faults))))
     jobs = watch.failed_jobs()
     if jobs:
         report.sections.append((f"{title}: jobs that failed during this test", "\n".join(jobs)))
@@ -89,8 +95,7 @@ def _keep(item: pytest.Item, clusters: SessionClusters, watch: Watch) -> list[st
     return facts
 
 
-def _add_error(report: pytest.TestReport, error: VClusterError) -> None:
-    text = f"{type(error).__name__}: {error}"
+def _add_error(report: pytest.TestReport, text: str) -> None:
     if report.failed:
         report.sections.append(("vcluster: taking the cluster back", text))
     else:

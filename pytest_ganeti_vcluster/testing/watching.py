@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ganeti_vcluster.clients.records import FINAL
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
 _LINES = 60
@@ -25,12 +26,17 @@ class Watch:
     def __init__(self, cluster: VirtualCluster) -> None:
         self.cluster = cluster
         self._began = time.time() - _TICK
+        self._before = [one for one in cluster.fault_registry.history if not one.in_force]
         self._sizes = {path: path.stat().st_size for _name, path in _logs(cluster)}
 
     @property
     def is_closed(self) -> bool:
         """Whether there is nothing left to read."""
         return not self.cluster.root.is_dir()
+
+    def faults(self) -> list[Fault]:
+        """Return the faults that have been in force since then, oldest first."""
+        return [one for one in self.cluster.fault_registry.history if one not in self._before]
 
     def logged(self) -> list[tuple[str, str]]:
         """Return what was written to each log of each node since then, as titles and texts."""

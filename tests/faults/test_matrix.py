@@ -22,7 +22,7 @@ def _reports(outcome: str, *sights: Sight, nodeid: str = "x") -> list[pytest.Tes
             nodeid=nodeid,
             location=("x", 1, "x"),
             keywords={},
-            outcome=outcome if when == "call" else "passed",  # type: ignore[arg-type]
+            outcome=outcome if when == "call" else "passed",
             longrepr=None,
             when=when,  # type: ignore[arg-type]
             user_properties=[("fault-seen", json.dumps(attrs.asdict(one))) for one in sights]

@@ -41,7 +41,7 @@ def test_a_frozen_node_is_silent_and_loses_nothing(vcluster: VirtualCluster, see
         look.told("\n".join(str(one) for one in problems if one.item == node.name))
         assert any(one.item == node.name for one in problems)
     look.lifted()
-    assert not node.is_frozen
+    assert not vcluster.node("node2").is_frozen
     assert vcluster.faults == []
     assert vcluster.run(*SSH, node.name, "hostname").stdout == f"{node.name}\n"
     assert node.run("hostname").stdout == f"{node.name}\n"

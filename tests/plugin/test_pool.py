@@ -225,7 +225,7 @@ def test_one_that_the_test_closed_is_replaced(makes: _Makes, pool_of: Callable[.
 def test_a_retired_one_goes_to_nobody(makes: _Makes, pool_of: Callable[..., Pool]) -> None:
     pool = pool_of()
     kept = pool.take(A)
-    pool.give_back(retire=True)
+    pool.give_back(retire="was retired after a failed test")
     assert makes.alive == []
     assert pool.take(A) is not kept
 
@@ -317,7 +317,7 @@ def test_whatever_comes_every_test_has_a_clean_cluster_and_no_more_are_alive_tha
             cluster.close()
         if rng.random() < 0.5:
             assert pool.wait_idle(_LONG)
-        pool.give_back(retire=rng.random() < 0.05)
+        pool.give_back(retire="was retired" if rng.random() < 0.05 else "")
     assert makes.most_alive <= most
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import TracebackType
 from typing import Callable
 
@@ -29,6 +30,11 @@ class Fault:
         self.reset_undoes = reset_undoes
         #: Whether what was done still is so, whoever may have undone it meanwhile.
         self.still = still
+        #: When it began, and when it was lifted: seconds since the epoch.
+        self.began = time.time()
+        self.lifted: float | None = None
+        #: What ended the block that it was in force for, where that was an error: the class of it.
+        self.ended_by = ""
         self._undo = undo
         self._faults = faults
 
@@ -44,6 +50,7 @@ class Fault:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.ended_by = "" if kind is None else kind.__name__
         self.lift()
 
     @property
@@ -65,13 +72,17 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._in_force: list[Fault] = []
+        #: All that there ever were, for reports.
+        self.history: list[Fault] = []
 
     @property
     def in_force(self) -> list[Fault]:
         """Those in force, oldest first."""
         with self._lock:
             # What has passed does not come back: if it is so again, that is another fault.
-            self._in_force = [fault for fault in self._in_force if fault.still()]
+            for fault in [one for one in self._in_force if not one.still()]:
+                fault.lifted = time.time()
+                self._in_force.remove(fault)
             return list(self._in_force)
 
     def begin(
@@ -90,6 +101,7 @@ class Faults:
         fault = Fault(what, undo, self, reset_undoes=reset_undoes, still=still)
         with self._lock:
             self._in_force.append(fault)
+            self.history.append(fault)
             try:
                 do()
             except BaseException:
@@ -106,12 +118,14 @@ class Faults:
 
     def _undo(self, fault: Fault, undo: Callable[[], None]) -> None:
         undo()
+        fault.lifted = time.time()
         self._in_force.remove(fault)
 
-    def heal(self) -> None:
-        """Lift all, the newest first, even where one cannot be. Raises `HealFailed`."""
+    def heal(self, *, but_what_reset_undoes: bool = False) -> None:
+        """Lift all, the newest first, even where one cannot be; perhaps not those of a reset. Raises `HealFailed`."""
         failures = []
-        for fault in reversed(self.in_force):
+        lifting = [one for one in self.in_force if not (but_what_reset_undoes and one.reset_undoes)]
+        for fault in reversed(lifting):
             try:
                 fault.lift()
             except Exception as error:  # noqa: BLE001  whatever it is, the others are to be lifted, and it is told

@@ -15,7 +15,7 @@ import attrs
 from pytest_ganeti_vcluster.cluster.state.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.state.state_files import is_not_state, is_of_processes, state_folders
 from pytest_ganeti_vcluster.engines.base import Machine
-from pytest_ganeti_vcluster.errors import ImageError, KeeperError, ResetFailed, VClusterError
+from pytest_ganeti_vcluster.errors import HealFailed, ImageError, KeeperError, ResetFailed, VClusterError
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
 from pytest_ganeti_vcluster.ganeti.ssconf import master_address
@@ -187,13 +187,23 @@ def reset(cluster: VirtualCluster) -> Reset:
     """See `VirtualCluster.reset`."""
     began = time.monotonic()
     state = own_state(cluster)
+    lift_what_stays(cluster)
     try:
         why = _what_changed(cluster, state)
         if why:
             restore(cluster, state)
     except (ImageError, KeeperError, OSError) as error:
         raise reset_failed(cluster, str(error)) from error
+    cluster.fault_registry.forget(reset_undoes=True)
     return Reset("restored" if why else "nothing", why, time.monotonic() - began)
+
+
+def lift_what_stays(cluster: VirtualCluster) -> None:
+    """Lift the faults that putting files and processes back does not undo. Raises `ResetFailed`."""
+    try:
+        cluster.fault_registry.heal(but_what_reset_undoes=True)
+    except HealFailed as error:
+        raise reset_failed(cluster, str(error)) from error
 
 
 def _what_changed(cluster: VirtualCluster, state: ClusterState) -> str:

@@ -12,6 +12,7 @@ import attrs
 from pytest_ganeti_vcluster.cluster.state.fingerprint import Fingerprint
 from pytest_ganeti_vcluster.cluster.state.restoring import (
     ClusterState,
+    lift_what_stays,
     new_snapshot_folder,
     own_state,
     reset_failed,
@@ -64,7 +65,9 @@ def restore_snapshot(cluster: VirtualCluster, snapshot: Snapshot) -> None:
             f"this snapshot is of the cluster in {snapshot.root}, not of {cluster.name} in {cluster.root}",
             cure="restore it to the cluster that it was taken of",
         )
+    lift_what_stays(cluster)
     try:
         restore(cluster, snapshot._state)  # noqa: SLF001 - the state is of no use to others
     except (ImageError, KeeperError, OSError) as error:
         raise reset_failed(cluster, str(error)) from error
+    cluster.fault_registry.forget(reset_undoes=True)

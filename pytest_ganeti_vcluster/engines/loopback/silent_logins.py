@@ -29,10 +29,19 @@ class SilentLogins:
     folder: Path
     port: int
 
+    def addresses(self) -> set[str]:
+        """Tell where they listen."""
+        found = {record: _read(record) for record in self.folder.glob("silent-*.json")}
+        return {
+            _address(record)
+            for record, process in found.items()
+            if process is not None and process.is_alive()
+        }
+
     def end_but(self, addresses: AbstractSet[str]) -> None:
         """Free the port on all addresses but these."""
         for record in self.folder.glob("silent-*.json"):
-            if record.stem.removeprefix("silent-") not in addresses:
+            if _address(record) not in addresses:
                 process = _read(record)
                 if process is not None and process.signal(signal.SIGKILL):
                     process.wait_gone(_TIMEOUT)
@@ -64,6 +73,10 @@ class SilentLogins:
     @staticmethod
     def _ready(record: Path) -> Path:
         return record.with_suffix(".ready")
+
+
+def _address(record: Path) -> str:
+    return record.stem[len("silent-") :]
 
 
 def _read(record: Path) -> ProcessIdentity | None:

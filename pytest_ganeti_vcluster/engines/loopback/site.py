@@ -250,7 +250,8 @@ class LoopbackSite:
             self._silent.end_but(frozen)
             for number in self._ssh.numbers():
                 addresses = [str(self._lease.node_ip(one)) for one in sshd.served_by(number)]
-                self._ssh.listen(number, {address: address not in off | frozen for address in addresses})
+                wanted = {address: address not in off | frozen for address in addresses}
+                self._ssh.listen(number, wanted, others=self._silent.addresses())
             # One that serves nobody else goes on to listen; then what a login runs waits (ganeti/node_root.py).
             self._silent.begin(frozen - listening_on(frozen, sshd.PORT))
         self.follow_master_ip()

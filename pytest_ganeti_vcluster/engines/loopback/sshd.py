@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import attrs
@@ -145,13 +146,22 @@ class SshServers:
         """Return the numbers of those that were started."""
         return [int(path.suffixes[0][1:]) for path in self._folder.glob("sshd.*.json")]
 
-    def listen(self, number: int, addresses: Mapping[str, bool], *, timeout: float = 20.0) -> None:
+    def listen(
+        self,
+        number: int,
+        addresses: Mapping[str, bool],
+        *,
+        others: AbstractSet[str] = frozenset(),
+        timeout: float = 20.0,
+    ) -> None:
         """Have sshd number `number`, which serves `addresses`, listen on those that are true, and on no others.
 
+        On `others` somebody else listens already.
         It reads its configuration anew, which ends no login; for some milliseconds no address of it is listened on.
         On none at all cannot be: then everything stays as it is. Raises `DaemonDied`.
         """
         listening = {address for address, wanted in addresses.items() if wanted}
+        watched = addresses.keys() - others
         with locked(self._folder / "sshd.lock"):
             identity = self._running(number)
             text = self._text(list(addresses), listening)
@@ -159,7 +169,7 @@ class SshServers:
                 return
             replace_text(self._config(number), text)
             deadline = time.monotonic() + timeout
-            while listening_on(addresses, PORT) != listening:
+            while listening_on(watched, PORT) != listening:
                 # It takes no notice of a signal that comes while it begins anew.
                 if not identity.signal(signal.SIGHUP) or time.monotonic() > deadline:
                     raise DaemonDied(
@@ -168,7 +178,7 @@ class SshServers:
                         cure="close the cluster and take a new one",
                     )
                 settled = time.monotonic() + _RELOADING
-                while listening_on(addresses, PORT) != listening and time.monotonic() < settled:
+                while listening_on(watched, PORT) != listening and time.monotonic() < settled:
                     time.sleep(_PAUSE)
 
     def ensure(
