@@ -29,7 +29,7 @@ def by_name(broken: list[Broken]) -> dict[str, list[str]]:
 def leave_a_livelock(cluster: VirtualCluster) -> Path:
     """Kill luxid, whose livelock stays, and have that have been long ago."""
     folder = cluster.master.path(LIVELOCKS)
-    before = set(folder.glob("luxid*"))
+    before = set(folder.glob("luxi-daemon*"))
     cluster.master.daemon("luxid").kill().lift()
     [left] = before
     long_ago = time.time() - 1000

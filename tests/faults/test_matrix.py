@@ -22,9 +22,9 @@ def _reports(outcome: str, *sights: Sight, nodeid: str = "x") -> list[pytest.Tes
             nodeid=nodeid,
             location=("x", 1, "x"),
             keywords={},
-            outcome=outcome if when == "call" else "passed",
+            outcome=outcome if when == "call" else "passed",  # type: ignore[arg-type]
             longrepr=None,
-            when=when,  # type: ignore[arg-type]
+            when=when,
             user_properties=[("fault-seen", json.dumps(attrs.asdict(one))) for one in sights]
             if when == "teardown"
             else [],

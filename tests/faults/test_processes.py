@@ -13,6 +13,22 @@ NODED_PORT = 1811
 SSH = ("ssh", "-oBatchMode=yes", "-oStrictHostKeyChecking=no", "-oLogLevel=ERROR", "-oConnectTimeout=2")
 
 
+def test_left_frozen_and_dead(vcluster: VirtualCluster) -> None:
+    vcluster.node("node3").freeze()
+    vcluster.node("node2").daemon("noded").kill()
+    vcluster.node("node1").freeze()
+    assert [fault.what for fault in vcluster.faults] == [
+        "node3.vc: frozen", "node2.vc: ganeti-noded killed", "node1.vc: frozen",
+    ]  # fmt: skip
+
+
+def test_after_one_that_left_it_frozen_and_dead(vcluster: VirtualCluster) -> None:
+    assert vcluster.faults == []
+    for node in vcluster.nodes:
+        assert node.run("hostname", timeout=20).stdout == f"{node.name}\n"
+        assert "noded" in node.daemons
+
+
 def accepts(node: VirtualNode, port: int) -> bool:
     """Whether a TCP connection to the node is accepted; nothing is expected to be told then."""
     with node.boot_node.address.connect(port) as connection:

@@ -38,8 +38,8 @@ class FaultsOfCluster:
 
         `gnt-cluster verify` finds nothing; no job waits or runs; no locks are held; no process but daemons runs; no
         livelock is left over; all master candidates have the same configuration, all nodes the same ssconf; instances
-        run where the configuration says, and nowhere else. What is not so yet has `timeout` seconds to become so. Without
-        `verify`, which takes seconds, that is left out, as it is while jobs run.
+        run where the configuration says, and nowhere else. What is not so yet has `timeout` seconds to become so.
+        Without `verify`, which takes seconds, that is left out, as it is while jobs run.
         """
         from pytest_ganeti_vcluster.cluster.invariants.checking import check
 
