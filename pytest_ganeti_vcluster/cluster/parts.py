@@ -7,7 +7,6 @@ import attrs
 from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.base import Site
-from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Stage
 from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
@@ -36,11 +35,3 @@ class ClusterParts:
     def expected_findings(self) -> tuple[Expected, ...]:
         """What `gnt-cluster verify` says of the cluster that tells nothing about it."""
         return EXPECTED_UNMODIFIED if self.site.has_machines else EXPECTED
-
-    def need_adaptations(self, what: str) -> None:
-        """Raise `EngineUnavailable` where nodes run Ganeti unmodified; `what` needs it adapted."""
-        if self.site.has_machines:
-            raise EngineUnavailable(
-                f"engine {self.site.engine!r} cannot do this: {what}",
-                cure='use engine "loopback" for this cluster',
-            )

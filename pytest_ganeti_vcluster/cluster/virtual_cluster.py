@@ -129,12 +129,11 @@ class VirtualCluster(FaultsOfCluster, InstancesOfCluster):
 
     @property
     def oob_program(self) -> Path:
-        """A program that switches nodes off and on: the value of Ganeti's node parameter `oob_program`.
+        """A program, on all nodes, that switches nodes off and on: the value of Ganeti's node parameter `oob_program`.
 
         `gnt-cluster modify --node-parameters=oob_program=...` has Ganeti use it for all nodes.
         """
-        self.parts.need_adaptations("oob_program")
-        return self.parts.farm.folder / "oob"
+        return Path(self.parts.site.oob_program(self.parts.farm.folder / "oob"))
 
     # Ways to talk to it
 

@@ -10,10 +10,10 @@ from pytest_ganeti_vcluster.cluster.faults.on_node import FaultsOfNode
 from pytest_ganeti_vcluster.cluster.node_daemon import NodeDaemon
 from pytest_ganeti_vcluster.cluster.spec import NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
+from pytest_ganeti_vcluster.engines.hardware import read_bridges, read_capacity, write_bridges, write_capacity
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
-from pytest_ganeti_vcluster.ganeti.node_root import read_capacity, write_capacity
 from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
 
 if TYPE_CHECKING:
@@ -57,7 +57,15 @@ class VirtualNode(FaultsOfNode):
 
     def path(self, inner: str) -> Path:
         """Return where a path of the node, such as "/var/lib/ganeti/config.data", is on this machine."""
-        return self._boot_node.address.path(inner)
+        return self._boot_node.site.path(inner)
+
+    def seen_path(self, inner: str) -> str:
+        """Return the path by which commands on the node find a path of the node, such as "/var/lib/ganeti".
+
+        Where nodes share the machine's files (engine `loopback`) that is `path`, on engine `namespaces` it is what was
+        given.
+        """
+        return self._cluster.parts.site.seen_path(self._boot_node.site, inner)
 
     def run(
         self,
@@ -110,17 +118,12 @@ class VirtualNode(FaultsOfNode):
     @property
     def bridges(self) -> list[str]:
         """The bridges that the node says it has. Assign others, and it has those: Ganeti refuses NICs on any other."""
-        return self._bridges_path.read_text(encoding="utf-8").split()
+        return read_bridges(self.root)
 
     @bridges.setter
     def bridges(self, names: Sequence[str]) -> None:
-        self._cluster.parts.need_adaptations("give a node other bridges")
-        self._bridges_path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-
-    @property
-    def _bridges_path(self) -> Path:
-        # Read at every question (inside/adaptations/bridges.py).
-        return self.path("/etc/vcluster-bridges")
+        write_bridges(self.root, names)
+        self._cluster.parts.site.fit_hardware(self._boot_node.site)
 
     def set_capacity(
         self, *, memory: int | None = None, cpus: int | None = None, disk: int | None = None
@@ -131,9 +134,9 @@ class VirtualNode(FaultsOfNode):
         the node reports as free what its running instances leave; of disk what all files below its /srv/ganeti
         leave, at their full sizes. Raises `SpecError`.
         """
-        self._cluster.parts.need_adaptations("have a node report another capacity")
         wanted = NodeSpec(memory=memory, cpus=cpus, disk=disk).capacity
         write_capacity(self.root, {**read_capacity(self.root), **wanted})
+        self._cluster.parts.site.fit_hardware(self._boot_node.site)
 
     def run_watcher(
         self, *options: str, check: bool = True, timeout: float | None = TIMEOUT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Protocol
 
@@ -56,12 +56,18 @@ FROZEN = "var/run/vcluster-frozen"
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
+#: Shared file storage, which is one folder for all nodes: below the cluster's folder, and where nodes have it.
+SHARED_STORAGE = "shared/srv/ganeti/shared-file-storage"
+SHARED_PLACE = "/srv/ganeti/shared-file-storage"
+
+
 @attrs.frozen
 class NodeSite:
     """A virtual node as its engine made it: full name, number (from 1), IP address and root folder.
 
     `secondary_ip` is its second address, empty where the nodes of the cluster have one only; its addresses are in
-    `network`.
+    `network`. `elsewhere` are folders of the node that are not where their names say below its root: name, and place
+    on this machine, innermost first.
     """
 
     name: str
@@ -70,6 +76,15 @@ class NodeSite:
     root: Path
     secondary_ip: str = ""
     network: Network = attrs.field(factory=MachineNetwork, repr=False)
+    elsewhere: tuple[tuple[str, Path], ...] = attrs.field(default=(), repr=False)
+
+    def path(self, inner: str) -> Path:
+        """Return where a path of the node is on this machine."""
+        wanted = PurePosixPath("/", inner)
+        for name, place in self.elsewhere:
+            if wanted.is_relative_to(name):
+                return place / wanted.relative_to(name)
+        return self.root / inner.lstrip("/")
 
     @property
     def addresses(self) -> list[str]:
@@ -238,6 +253,15 @@ class Site(Protocol):
 
     def bring_up(self, node: NodeSite) -> None:
         """Have a node whose root folder has just been made be there for others. Raises `BootFailed`."""
+
+    def seen_path(self, node: NodeSite, inner: str) -> str:
+        """Return the path by which processes of the node find a path of the node."""
+
+    def fit_hardware(self, node: NodeSite) -> None:
+        """Have the node, if it is up, be what the files of `engines.hardware` say. Raises `VClusterError`."""
+
+    def oob_program(self, program: Path) -> str:
+        """Return, as nodes see it, a program that runs `program`, which is on no node, with arguments of its own."""
 
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once, logins too."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.engines.hardware import write_bridges, write_capacity
 from pytest_ganeti_vcluster.ganeti.node_root import (
     BRIDGES,
     DD_OS,
@@ -25,7 +27,6 @@ _FOLDERS = (
     "var/log/ganeti",
     "srv/ganeti/os",
     "srv/ganeti/file-storage",
-    "srv/ganeti/shared-file-storage",
 )
 
 # Debian's package has the same file with empty values.
@@ -34,8 +35,11 @@ _DEFAULTS = f"RAPI_ARGS='{shlex.join(RAPI_ARGUMENTS)}'\n"
 _CONF = Path("/etc/ganeti")
 
 
-def furnish_machine(node: NodeSite) -> None:
-    """Put into a node's root folder what an admin has there before a cluster is made, and what packages have put."""
+def furnish_machine(node: NodeSite, capacity: Mapping[str, int]) -> None:
+    """Put into a node's root folder what an admin has there before a cluster is made, and what packages have put.
+
+    `capacity` as in `write_capacity`.
+    """
     root = node.root
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True)
@@ -43,7 +47,8 @@ def furnish_machine(node: NodeSite) -> None:
         (root / "etc/ganeti" / name).symlink_to(target)
     (root / "etc/default/ganeti").write_text(_DEFAULTS, encoding="utf-8")
     (root / "etc/ganeti/file-storage-paths").write_text(FILE_STORAGE_PATHS, encoding="utf-8")
-    (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
+    write_bridges(root, BRIDGES)
+    write_capacity(root, capacity)
     shutil.copytree(DD_OS, root / "srv/ganeti/os/dd")
     for script in OS_SCRIPTS:
         (root / "srv/ganeti/os/dd" / script).chmod(0o755)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_ganeti_vcluster.engines.base import BOOT_ID, FROZEN, NodeSite
+from pytest_ganeti_vcluster.engines.base import BOOT_ID, FROZEN, SHARED_PLACE, SHARED_STORAGE, NodeSite
+from pytest_ganeti_vcluster.engines.hardware import write_bridges, write_capacity
 from pytest_ganeti_vcluster.ganeti.daemons import METAD_PORT
 
 #: Longest path of a Unix socket below a node root (lib/pathutils.py: SOCKET_DIR).
@@ -52,9 +52,6 @@ BRIDGES = ("br0", "br1")
 #: The OS definition that every node has, and the scripts of one (a wheel does not keep their executable bit).
 DD_OS = Path(__file__).parent / "data" / "os" / "dd"
 OS_SCRIPTS = ("create", "import", "export", "rename", "verify")
-
-#: How large a node says that it is.
-_CAPACITY = "etc/vcluster-node.json"
 
 #: Where file storage may be.
 FILE_STORAGE_PATHS = "/srv/ganeti/file-storage\n/srv/ganeti/shared-file-storage\n"
@@ -127,7 +124,7 @@ def make_node_root(
     (root / "etc/vcluster-addresses").write_text("\n".join(node.addresses) + "\n", encoding="utf-8")
     make_volatile(root)
     (root / BOOT_ID).write_text(f"{uuid.uuid4()}\n", encoding="ascii")
-    (root / "etc/vcluster-bridges").write_text("\n".join(BRIDGES) + "\n", encoding="utf-8")
+    write_bridges(root, BRIDGES)
     write_capacity(root, capacity)
     _set_up_ssh(root, host_key, admin_key, ssh_port)
     # Ganeti refuses all commands where others may write (lib/backend.py: _RCMD_MAX_MODE), which some umasks let them.
@@ -135,10 +132,10 @@ def make_node_root(
     shutil.copytree(DD_OS, root / "srv/ganeti/os/dd")
     for script in OS_SCRIPTS:
         (root / "srv/ganeti/os/dd" / script).chmod(0o755)
-    shared = root.parent / "shared/srv/ganeti/shared-file-storage"
+    shared = root.parent / SHARED_STORAGE
     shared.mkdir(parents=True, exist_ok=True)
     # Ganeti's processes are told where it is (inside/place.py); this is for people and tests.
-    (root / "srv/ganeti/shared-file-storage").symlink_to(shared)
+    (root / SHARED_PLACE.lstrip("/")).symlink_to(shared)
     _write_scripts(node, environment)
 
 
@@ -174,31 +171,6 @@ def renew_node_root(
     (node.root / "etc/passwd").write_text(passwd, encoding="utf-8")
     _write_scripts(node, environment)
     return ("etc/passwd", "cmd", "ssh-command", *write_capacity(node.root, capacity))
-
-
-def read_capacity(root: Path) -> dict[str, int]:
-    """Return what `write_capacity` has written last."""
-    try:
-        found: dict[str, int] = json.loads((root / _CAPACITY).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return found
-
-
-def write_capacity(root: Path, capacity: Mapping[str, int]) -> tuple[str, ...]:
-    """Have a node report this of itself: `memory` and `disk` in MiB, `cpus`; return the paths in its root.
-
-    What is not given is as the machine's. The node's daemons read it each time that they are asked
-    (inside/adaptations/node_report.py).
-    """
-    path = root / _CAPACITY
-    if not capacity:
-        path.unlink(missing_ok=True)
-        return ()
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(dict(capacity)), encoding="utf-8")
-    new.replace(path)
-    return (_CAPACITY,)
 
 
 def _write_scripts(node: NodeSite, environment: Mapping[str, str]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import secrets
+import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -12,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from pytest_ganeti_vcluster.cluster.making.sites import tools_of
-from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.engines.base import SHARED_PLACE, NodeSite
+from pytest_ganeti_vcluster.engines.hardware import write_bridges, write_capacity
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite, plan_for
+from pytest_ganeti_vcluster.engines.namespaces.storage import DEVICE
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.keeper.client import Keeper, Outcome
@@ -54,7 +59,6 @@ class Machines:
             tools=tools_of(find_installation(Settings.read())),
             cluster_name="cluster.vc",
             token="00",
-            bridges=("br0",),
         )
 
     def run(self, node: NodeSite, *argv: str) -> Outcome:
@@ -192,6 +196,111 @@ def test_addresses_of_a_node_are_seen(machines: Machines) -> None:
     assert not machines.site.holds(node, machines.site.cluster_ip)
 
 
+def bridges_of(machines: Machines, node: NodeSite) -> set[str]:
+    return set(machines.output(node, ["sh", "-c", "cd /sys/class/net; ls -d */bridge"]).split())
+
+
+def test_a_node_shows_the_hardware_that_its_root_declares(machines: Machines) -> None:
+    first, second = machines.nodes
+    before = machines.output(second, ["cat", "/proc/meminfo"])
+    write_capacity(first.root, {"memory": 512, "cpus": 3})
+    write_bridges(first.root, ["br0", "lab"])
+    for _twice in range(2):
+        machines.site.fit_hardware(first)
+        shown = machines.output(first, ["cat", "/proc/meminfo"])
+        assert re.findall(r"(?m)^(MemTotal|MemFree|Cached|Active):\s+(\d+) kB", shown) == [
+            ("MemTotal", "524288"),
+            ("MemFree", "524288"),
+            ("Cached", "0"),
+            ("Active", "0"),
+        ]
+        assert machines.output(first, ["grep", "-c", "^processor", "/proc/cpuinfo"]) == "3"
+        assert bridges_of(machines, first) == {"br0/bridge", "lab/bridge"}
+    assert machines.output(second, ["cat", "/proc/meminfo"]) == before
+    write_capacity(first.root, {})
+    write_bridges(first.root, ["lab"])
+    machines.site.fit_hardware(first)
+    assert machines.output(first, ["cat", "/proc/meminfo"]).splitlines()[0] == before.splitlines()[0]
+    assert bridges_of(machines, first) == {"lab/bridge"}
+    # As it is declared when it boots.
+    machines.site.end_processes(first)
+    write_bridges(first.root, ["br7"])
+    write_capacity(first.root, {"memory": 256})
+    machines.site.fit_hardware(first)
+    machines.site.follow_power()
+    assert bridges_of(machines, first) == {"br7/bridge"}
+    assert "262144 kB" in machines.output(first, ["head", "-n1", "/proc/meminfo"])
+
+
+def test_file_storage_has_the_size_that_is_declared_and_its_files_where_they_were(machines: Machines) -> None:
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        pytest.skip(f"{DEVICE} cannot be opened")
+    node = machines.nodes[1]
+    storage = "/srv/ganeti/file-storage"
+    node.path(storage).mkdir()
+    node.path(f"{storage}/before").write_text("1\n")
+    write_capacity(node.root, {"disk": 1000})
+    for _twice in range(2):
+        machines.site.fit_hardware(node)
+        assert machines.output(node, ["cat", f"{storage}/before"]) == "1"
+    script = (
+        f"cd {storage}; mkdir -m 750 i; truncate -s 100M i/disk; mv i/disk i/0; ln -s 0 i/link; stat -c %a i"
+    )
+    assert machines.output(node, ["sh", "-ec", script]) == "750"
+    free = ["stat", "-f", "-c", "%b %a %S", storage]
+    assert machines.output(node, free) == f"{1000 * 256} {900 * 256} 4096"
+    assert node.path(f"{storage}/i/0").stat().st_size == 100 << 20
+    assert node.path(f"{storage}/i/link").readlink() == Path("0")
+    # What changes below is seen at once.
+    node.path(f"{storage}/i/0").write_text("written outside")
+    assert machines.output(node, ["cat", f"{storage}/i/link"]) == "written outside"
+    # A file that was removed lasts as long as somebody reads it.
+    reading = f"cd {storage}/i; exec 9< link; rm 0; cat <&9; ! test -e link; echo new > 0; cat link"
+    assert machines.output(node, ["sh", "-ec", reading]) == "written outsidenew"
+    copied = (
+        f"cd {storage}; head -c 3000000 /dev/urandom > r; cp r s; cmp r s; mv s i; cmp r i/s; rm -r i; ls"
+    )
+    assert machines.output(node, ["sh", "-ec", copied]).split() == ["before", "r"]
+    write_capacity(node.root, {"disk": 10, "memory": 100})
+    machines.site.fit_hardware(node)
+    assert machines.output(node, free) == f"2560 {8 * 256} 4096"
+    # Who serves it may be gone.
+    [serving] = [one for one in machines.keeper.processes() if one.name == "vcluster-storage"[:15]]
+    machines.keeper.signal(serving.identity, signal.SIGKILL)
+    assert serving.identity.wait_gone(MINUTE)
+    machines.site.follow_power()
+    assert machines.output(node, ["ls", storage]).split() == ["before", "r"]
+    assert machines.output(node, free) == f"2560 {8 * 256} 4096"
+
+
+def test_what_nodes_share_is_the_same_everywhere(machines: Machines) -> None:
+    first, second = machines.nodes
+    machines.output(first, ["sh", "-c", f"echo 1 > {SHARED_PLACE}/x"])
+    assert machines.output(second, ["cat", f"{SHARED_PLACE}/x"]) == "1"
+    assert {node.path(f"{SHARED_PLACE}/x").read_text() for node in machines.nodes} == {"1\n"}
+    assert machines.site.seen_path(first, f"{SHARED_PLACE}/x") == f"{SHARED_PLACE}/x"
+    machines.output(first, ["sh", "-c", "echo 2 > /run/y"])
+    assert first.path("/run/y").read_text() == "2\n"
+
+
+def test_a_node_has_something_done_outside(machines: Machines, tmp_path: Path) -> None:
+    node = machines.nodes[0]
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\necho "$1 of $2 on $(hostname)"\necho told >&2\nexit 5\n')
+    program.chmod(0o755)
+    asking = machines.site.oob_program(program)
+    for _twice in range(2):
+        outcome = machines.run(node, asking, "power-status", "node2.vc")
+        assert (outcome.returncode, outcome.stderr) == (5, b"told\n")
+        assert outcome.stdout.decode() == f"power-status of node2.vc on {socket.gethostname()}\n"
+        # Whoever ends all that is not known has ended it too.
+        [porter] = [one for one in machines.keeper.processes() if any("porter" in word for word in one.argv)]
+        machines.keeper.signal(porter.identity, signal.SIGKILL)
+        assert porter.identity.wait_gone(MINUTE)
+        assert machines.run(node, asking, "power-status", "node2.vc").returncode == 1
+        machines.site.follow_power()
+
+
 def test_a_second_cluster_has_the_same_addresses_at_the_same_time(
     machines: Machines, clusters_root: Path
 ) -> None:
@@ -236,7 +345,6 @@ def test_only_a_site_that_was_made_can_be_attached_to(clusters_root: Path) -> No
             tools=tools_of(find_installation(Settings.read())),
             cluster_name="cluster.vc",
             token="00",
-            bridges=(),
         )
         with pytest.raises(KeeperError, match="no cluster"):
             site.check()

@@ -13,12 +13,10 @@ import pytest
 
 from pytest_ganeti_vcluster import VirtualCluster
 from pytest_ganeti_vcluster.clients.confd import REQ_PING, ConfdClient
-from pytest_ganeti_vcluster.cluster.making.foundation import check_request
 from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
-from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
-from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound, ResetFailed
+from pytest_ganeti_vcluster.errors import GanetiNotFound, ResetFailed
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
@@ -203,32 +201,6 @@ def test_another_process_may_attach(one: VirtualCluster) -> None:
     finally:
         other.detach()
     assert one.run("hostname").stdout.strip() == one.master.name
-
-
-def test_what_needs_adaptations_is_refused_by_name(one: VirtualCluster) -> None:
-    for attempt, what in (
-        (lambda: one.populate(3), "populate"),
-        (lambda: one.master.set_capacity(memory=1024), "capacity"),
-        (lambda: setattr(one.master, "bridges", ["br7"]), "bridges"),
-        (lambda: one.oob_program, "oob_program"),
-    ):
-        with pytest.raises(EngineUnavailable, match=what):
-            attempt()
-
-
-@pytest.mark.parametrize(
-    ("spec", "what"),
-    [
-        (ClusterSpec(nodes=[NodeSpec(memory=1024)], engine="namespaces"), "another capacity"),
-        (ClusterSpec(nodes=2, engine="namespaces", join="bulk"), "join in bulk"),
-        (ClusterSpec(nodes=1, engine="namespaces", disk_templates=("sharedfile",)), "sharedfile"),
-        (ClusterSpec(nodes=1, engine="namespaces", secondary_ips=True), "secondary IP"),
-    ],
-)
-@pytest.mark.usefixtures("_possible")
-def test_what_it_does_not_have_is_refused_before_anything_is_made(spec: ClusterSpec, what: str) -> None:
-    with pytest.raises(EngineUnavailable, match=what):
-        check_request(spec, settings())
 
 
 @pytest.mark.slow

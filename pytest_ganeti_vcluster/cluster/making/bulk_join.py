@@ -68,9 +68,8 @@ class BulkJoin:
             write_config([*known, *nodes], config, joined.told_to_nodes(config, base.site.ssh_port))
         with base.timeline.stage(f"daemons of {len(nodes)} nodes"):
             self.tell(f"starting the daemons of {len(nodes)} nodes")
-            starter = Starter(
-                farm=base.farm, optional=base.spec.daemons, deadline=base.deadline, tell=self.tell
-            )
+            optional = base.farm.optional_daemons(base.spec.daemons)
+            starter = Starter(farm=base.farm, optional=optional, deadline=base.deadline, tell=self.tell)
             starter.start_missing([*known, *nodes], self.master)
 
     def _identities(self, nodes: Sequence[BootNode]) -> list[Joining]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pytest_ganeti_vcluster.cluster.spec import NodeSpec
 from pytest_ganeti_vcluster.engines.base import NodeSite, Site
+from pytest_ganeti_vcluster.engines.hardware import write_capacity
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import NodeShell
 from pytest_ganeti_vcluster.ganeti.farm import Farm
@@ -66,8 +67,8 @@ class NodeMaker:
     def renew(self, node: BootNode, spec: NodeSpec) -> tuple[str, ...]:
         """Write what depends on the machine, and the node's capacity, in a root that was copied; return the paths."""
         if self._site.has_machines:
-            # All of it is in the image's key.
-            return ()
+            # All else is in the image's key.
+            return write_capacity(node.site.root, spec.capacity)
         return renew_node_root(
             node.site,
             environment=node.shell.environment,
@@ -84,7 +85,7 @@ class NodeMaker:
         """Make the root folder of a node that has its place."""
         if self._site.has_machines:
             self._site.furnish(node.site)
-            furnish_machine(node.site)
+            furnish_machine(node.site, spec.capacity)
             self._site.bring_up(node.site)
             return
         make_node_root(

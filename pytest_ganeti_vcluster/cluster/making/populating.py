@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ganeti_vcluster.cluster.making.config_at_rest import ConfigAtRest, write_config
 from pytest_ganeti_vcluster.cluster.making.homes import homes_of
-from pytest_ganeti_vcluster.cluster.state.state_files import SHARED
 from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
 from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES
 from pytest_ganeti_vcluster.ganeti.populated import DiskFile, Population, told_to_nodes, with_instances
 from pytest_ganeti_vcluster.ganeti.starting import Starter
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+    from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 
 #: Where the links to an instance's disks are, below a node's root (lib/pathutils.py, DISK_LINKS_DIR).
 _DISK_LINKS = "var/run/ganeti/instance-disks"
-_SHARED_STORAGE = "/srv/ganeti/shared-file-storage"
 
 _MIB = 1 << 20
 _DISK_MODE = 0o700
@@ -39,7 +36,6 @@ def populate(
     **model: Any,
 ) -> list[VirtualInstance]:
     """See `VirtualCluster.populate`."""
-    cluster.parts.need_adaptations("populate a cluster; create instances by jobs")
     homes = homes_of(cluster, instances, nodes, prefix)
     first, *others = homes
     made = cluster.add_instance(first, disk_template, primary=homes[first], **model)
@@ -67,20 +63,20 @@ def _write(cluster: VirtualCluster, model: VirtualInstance, homes: Mapping[str, 
 
 
 def _put_onto_nodes(cluster: VirtualCluster, population: Population) -> None:
-    roots = {node.name: node.root for node in cluster.nodes}
+    nodes = {node.name: node for node in cluster.nodes}
     for name, home in population.homes.items():
-        running = roots[home] / RUNNING_INSTANCES / name
+        running = nodes[home].root / RUNNING_INSTANCES / name
         running.write_text(population.running, encoding="ascii")
         running.chmod(_RUNNING_MODE)
     for disk in population.disks:
-        _make_disk(cluster.root, roots[disk.node], disk)
+        _make_disk(nodes[disk.node], disk)
 
 
-def _make_disk(cluster_root: Path, root: Path, disk: DiskFile) -> None:
-    above = cluster_root / SHARED if disk.path.startswith(_SHARED_STORAGE) else root
-    file = above / disk.path.lstrip("/")
+def _make_disk(node: VirtualNode, disk: DiskFile) -> None:
+    file = node.path(disk.path)
     file.parent.mkdir(mode=_DISK_MODE, exist_ok=True)
     with file.open("xb") as stream:
         stream.truncate(disk.size * _MIB)
     file.chmod(_DISK_MODE)
-    (root / _DISK_LINKS / f"{disk.instance}:{disk.index}").symlink_to(file)
+    link = node.root / _DISK_LINKS / f"{disk.instance}:{disk.index}"
+    link.symlink_to(node.seen_path(disk.path))

@@ -11,29 +11,18 @@ from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import links_out
+from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import check_storage
 from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite, plan_for
-from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.machine_root import version_links
-from pytest_ganeti_vcluster.ganeti.node_root import BRIDGES
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.settings import Settings, cache_folder
 
 
 def check_machines(spec: ClusterSpec) -> None:
-    """Raise `EngineUnavailable` for what nodes that run Ganeti unmodified cannot have."""
-    lacking = {
-        "nodes that report another capacity than the machine's": any(node.capacity for node in spec.nodes),
-        'join in bulk (clusters of so many nodes need join="real")': spec.joins_in_bulk,
-        "disk template sharedfile": "sharedfile" in spec.disk_templates,
-        "secondary IP addresses": spec.secondary_ips,
-    }
-    asked = [what for what, is_asked in lacking.items() if is_asked]
-    if asked:
-        raise EngineUnavailable(
-            f"engine 'namespaces' does not have: {', '.join(asked)}",
-            cure='use engine "loopback" for this cluster',
-        )
+    """Raise `EngineUnavailable` for what nodes that are machines of their own cannot have here."""
+    if any(node.disk is not None for node in spec.nodes):
+        check_storage()
 
 
 def lease_addresses(
@@ -72,7 +61,6 @@ def make_site(
             tools=tools,
             cluster_name=cluster_name,
             token=token,
-            bridges=BRIDGES,
         )
         site.create()
         return site
@@ -101,7 +89,6 @@ def attach_site(
             tools=tools,
             cluster_name=cluster_name,
             token=token,
-            bridges=BRIDGES,
         )
         site.check()
         return site

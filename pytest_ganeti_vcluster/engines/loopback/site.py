@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_ganeti_vcluster.engines import stopping
-from pytest_ganeti_vcluster.engines.base import DOMAIN, FROZEN, NOBODY, OFF, Command, NodeSite, SiteTools
+from pytest_ganeti_vcluster.engines.base import (
+    DOMAIN,
+    FROZEN,
+    NOBODY,
+    OFF,
+    SHARED_PLACE,
+    SHARED_STORAGE,
+    Command,
+    NodeSite,
+    SiteTools,
+)
 from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
 from pytest_ganeti_vcluster.engines.loopback import names, sshd
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
@@ -144,7 +154,14 @@ class LoopbackSite:
     def site_of(self, name: str, index: int) -> NodeSite:
         """Return the site of a node by its name and number, and change nothing."""
         plan = self._lease
-        return NodeSite(name, index, plan.node_ip(index), self._root / name, plan.secondary_ip(index))
+        return NodeSite(
+            name,
+            index,
+            plan.node_ip(index),
+            self._root / name,
+            plan.secondary_ip(index),
+            elsewhere=((SHARED_PLACE, self._root / SHARED_STORAGE),),
+        )
 
     def forget(self, name: str) -> None:
         """Take a name back, and with a node's name its logins."""
@@ -208,6 +225,17 @@ class LoopbackSite:
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once, logins too. Raises `KeeperError` for one that cannot be ended."""
         self._processes(node).end()
+
+    def seen_path(self, node: NodeSite, inner: str) -> str:
+        """Return where the path is on this machine, of which the node is a part."""
+        return str(node.path(inner))
+
+    def fit_hardware(self, node: NodeSite) -> None:
+        """Do nothing: Ganeti is adapted, and reads the files at each question."""
+
+    def oob_program(self, program: Path) -> str:
+        """Return the program itself: nodes can leave themselves."""
+        return str(program)
 
     def freeze(self, node: NodeSite) -> None:
         """Stop every process of a node that is on, logins too, and those that come to it. Raises `KeeperError`."""

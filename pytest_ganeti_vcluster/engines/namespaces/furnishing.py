@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_ganeti_vcluster.engines.base import BOOT_ID, NodeSite
+from pytest_ganeti_vcluster.engines.base import BOOT_ID, SHARED_PLACE, SHARED_STORAGE, NodeSite
 from pytest_ganeti_vcluster.engines.loopback.names import GANETI_GROUPS, GANETI_USERS
 from pytest_ganeti_vcluster.engines.namespaces.machine import FOLDERS, OUTSIDE_ETC
+from pytest_ganeti_vcluster.engines.namespaces.porter import WAY_OUT, asking
 
 #: Of /etc, what the node does not share with the machine.
 _OWN = frozenset(
@@ -62,11 +63,14 @@ def furnish(
     sftp_server: Path,
     sshd_helpers: Sequence[str],
 ) -> None:
-    """Make the root folder of `node`, which must not exist."""
+    """Make the root folder of `node`, which must not exist; `name_server` stands for all that is outside."""
     root = node.root
     root.mkdir(mode=0o755)
     for inner, _place in FOLDERS:
         (root / inner).mkdir(parents=True)
+    # For what they share to be seen there.
+    (root / SHARED_PLACE.lstrip("/")).mkdir(parents=True)
+    (root.parent / SHARED_STORAGE).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
     (root / BOOT_ID).write_text(f"{uuid.uuid4()}\n", encoding="ascii")
     _link_etc(root / "etc")
@@ -82,13 +86,15 @@ def furnish(
         "ssh/sshd_config": _SSHD_CONFIG.format(sftp_server=sftp_server, helpers="\n".join(sshd_helpers)),
         "ssh/ssh_config": "",
         "init.d/ssh": _SSH_SERVICE,
+        WAY_OUT.removeprefix("/etc/"): asking(name_server),
     }
     for name, text in etc.items():
         path = root / "etc" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     (root / "etc/shadow").chmod(0o600)
-    (root / "etc/init.d/ssh").chmod(0o755)
+    for script in ("etc/init.d/ssh", WAY_OUT.lstrip("/")):
+        (root / script).chmod(0o755)
     _set_up_keys(root, host_key, admin_key)
 
 

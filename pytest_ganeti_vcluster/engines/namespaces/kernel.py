@@ -121,6 +121,12 @@ def die_with_parent(signal_number: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
+def name_process(name: str) -> None:
+    """Be known by another name; the kernel keeps 15 bytes of it. Raises `OSError`."""
+    text = ctypes.create_string_buffer(name.encode())
+    _prctl(_PR_SET_NAME, ctypes.addressof(text))
+
+
 def _prctl(option: int, argument: int) -> None:
     _check(
         _libc().prctl(*(ctypes.c_ulong(value) for value in (option, argument, 0, 0, 0))), f"prctl {option}"

@@ -53,6 +53,7 @@ class Config(NamedTuple):
 
     The switch, which is told at `control`, knows it as a party by its `number`.
     `hardware_address` is its network card's, which it keeps: the others know it by that when it has booted again.
+    `covers` are files and folders outside, with the place that each takes on the node, which must exist there.
     `boot_id` is a file in it that says what the kernel would say of a machine that has booted. `master_ip` is an
     address with prefix length that the node has as if Ganeti's script had set it up; empty where it has none.
     """
@@ -67,6 +68,7 @@ class Config(NamedTuple):
     bridges: list[str]
     sshd: str
     boot_id: str
+    covers: list[list[str]]
     master_ip: str = ""
 
 
@@ -141,6 +143,7 @@ def _set_up_files(config: Config) -> None:
     # Opened now: what is mounted may well hide them.
     etc = os.open("/etc", os.O_PATH)
     own = [(os.open(root / inner, os.O_PATH), place) for inner, place in FOLDERS]
+    own += [(os.open(outside, os.O_PATH), place) for outside, place in config.covers]
     kernel.mount("proc", "/proc", "proc")
     kernel.mount("sysfs", "/sys", "sysfs")
     kernel.mount("devpts", "/dev/pts", "devpts", "newinstance,ptmxmode=0666")

@@ -17,22 +17,28 @@ from pytest_ganeti_vcluster.engines.base import (
     DOMAIN,
     FROZEN,
     NOBODY,
+    SHARED_PLACE,
+    SHARED_STORAGE,
     Command,
     Machine,
     NodeSite,
     SiteTools,
 )
 from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
+from pytest_ganeti_vcluster.engines.hardware import read_bridges
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
 from pytest_ganeti_vcluster.engines.namespaces import kernel_view
 from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
-from pytest_ganeti_vcluster.engines.namespaces.machine import INTERFACE, Config
+from pytest_ganeti_vcluster.engines.namespaces.machine import FOLDERS, INTERFACE, Config
 from pytest_ganeti_vcluster.engines.namespaces.outlets import Outlets
 from pytest_ganeti_vcluster.engines.namespaces.own_programs import PATH, outer_environment, own_program
+from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import ShownHardware
+from pytest_ganeti_vcluster.engines.namespaces.site_names import READY_INSTANCE_NAMES, SiteNames, aliases
 from pytest_ganeti_vcluster.engines.namespaces.switch_faults import SwitchFaults
+from pytest_ganeti_vcluster.engines.namespaces.way_out import WayOut
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError, SpecError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
@@ -40,9 +46,6 @@ from pytest_ganeti_vcluster.keeper.locking import locked, replace_text
 
 #: Of the addresses for tests of network devices (RFC 2544), which are nobody's; every cluster has the same ones.
 ADDRESSES = IPv4Network("198.18.0.0/15")
-
-#: Names that are there from the start, so that `gnt-instance add` needs no preparation.
-READY_INSTANCE_NAMES = 60
 
 #: Of the first block: what is outside the cluster, and its nodes' name server.
 _OUTSIDE = 254
@@ -62,7 +65,7 @@ def plan_for(blocks: int, *, secondary_ips: bool) -> AddressPlan:
     return AddressPlan(run_of_blocks(ADDRESSES, 0, blocks), secondary_ips=secondary_ips)
 
 
-class NamespacesSite:
+class NamespacesSite(SiteNames):
     """See `engines.base.Site`. `cluster_name` is the full name that belongs to the cluster's address.
 
     Only what is in its folder tells how it is, and the processes that stand there: so any process may attach to it.
@@ -84,22 +87,21 @@ class NamespacesSite:
         tools: SiteTools,
         cluster_name: str,
         token: str,
-        bridges: Sequence[str],
     ) -> None:
         self._keeper = keeper
-        self._plan = plan
         self._root = root
         self._tools = tools
         self._token = token
-        self._bridges = list(bridges)
         self._folder = root / "engine"
         self.cluster_name = cluster_name
-        self._hosts = Hosts(self._folder)
+        super().__init__(plan, Hosts(self._folder))
         self._network = ClusterNetwork(self._folder / "network.sock")
         self._control = self._folder / "control.sock"
         self.network_faults = SwitchFaults(self._control)
         self._outlets = Outlets(keeper, self._folder, self._network.path)
         self._outside = str(plan.blocks[0][_OUTSIDE])
+        self._hardware = ShownHardware(self._folder, self._run_in, self._show_storage)
+        self._way_out = WayOut(keeper, self._folder, self._network.path, self._outside, token)
         self.host_key = self._folder / "ssh_host_rsa_key"
         self.admin_key = self._folder / "id_ed25519"
 
@@ -130,11 +132,6 @@ class NamespacesSite:
     def lease(self) -> AddressPlan:
         """The addresses."""
         return self._plan
-
-    @property
-    def hosts(self) -> Hosts:
-        """All names of the cluster."""
-        return self._hosts
 
     def passwd(self, node: NodeSite) -> str:
         """Text of the node's passwd file."""
@@ -189,14 +186,22 @@ class NamespacesSite:
     def nodes(self, wanted: Sequence[tuple[str, int]], *, wait: bool = True) -> list[NodeSite]:  # noqa: ARG002
         """Make nodes known, each given by name and number; they come up later."""
         sites = [self.site_of(name, index) for name, index in wanted]
-        self._hosts.set_nodes({site.name: (site.ip, site.name, *_aliases(site.name)) for site in sites})
+        self._hosts.set_nodes({site.name: (site.ip, site.name, *aliases(site.name)) for site in sites})
         return sites
 
     def site_of(self, name: str, index: int) -> NodeSite:
         """Return the site of a node by its name and number, and change nothing."""
         plan = self._plan
+        root = self._root / name
+        elsewhere = [(place, root / inner) for inner, place in FOLDERS if place != f"/{inner}"]
         return NodeSite(
-            name, index, plan.node_ip(index), self._root / name, plan.secondary_ip(index), self._network
+            name,
+            index,
+            plan.node_ip(index),
+            root,
+            plan.secondary_ip(index),
+            self._network,
+            (*sorted(elsewhere, reverse=True), (SHARED_PLACE, self._root / SHARED_STORAGE)),
         )
 
     def furnish(self, node: NodeSite) -> None:
@@ -228,9 +233,10 @@ class NamespacesSite:
             control=str(self._control),
             hardware_address="02:00:{:02x}:{:02x}:{:02x}:{:02x}".format(*IPv4Address(node.ip).packed),
             addresses=[f"{address}/{ADDRESSES.prefixlen}" for address in node.addresses],
-            bridges=self._bridges,
+            bridges=read_bridges(node.root),
             sshd=str(self._tools.sshd),
             boot_id=f"/{BOOT_ID.removeprefix('var/')}",
+            covers=[*self._hardware.covers(node), [str(self._root / SHARED_STORAGE), SHARED_PLACE]],
             master_ip=more,
         )
         argv = [
@@ -241,6 +247,7 @@ class NamespacesSite:
         first = FirstProcess.note(node.root, int(self._run(argv, f"boot {node.name}")))
         if not first.wait_settled(_TIMEOUT):
             raise BootFailed(f"{node.name} has gone down again", cure="close the cluster and take a new one")
+        self._hardware.fit_booted(node, first.identity.pid)
 
     def command(self, node: NodeSite, argv: Sequence[str]) -> Command | None:
         """Return what runs `argv` in the node's namespaces; None where it is down."""
@@ -251,6 +258,20 @@ class NamespacesSite:
         if node.is_frozen:
             argv = stopping.waiting(f"/{FROZEN.removeprefix('var/')}", argv)
         return Command([*entering, "/usr/bin/env", "--chdir=/root", *argv], Path("/"))
+
+    def seen_path(self, node: NodeSite, inner: str) -> str:  # noqa: ARG002
+        """Return the path: the node has it."""
+        return inner
+
+    def fit_hardware(self, node: NodeSite) -> None:
+        """Have the node, if it is up, be what its root declares. Raises `EngineUnavailable`, `BootFailed`."""
+        first = FirstProcess.read(node.root)
+        if first is not None and first.is_alive:
+            self._hardware.fit(node, first.identity.pid)
+
+    def oob_program(self, program: Path) -> str:
+        """Return what has `program` run outside, for whoever is on a node. Raises `BootFailed`."""
+        return self._way_out.open(program)
 
     def environment(self, node: NodeSite) -> dict[str, str]:  # noqa: ARG002
         """Return what root finds on every machine."""
@@ -304,13 +325,17 @@ class NamespacesSite:
             waiting = [site for site in sites if site.is_on and site.root.exists()]
             with ThreadPoolExecutor(_AT_ONCE) as threads:
                 list(threads.map(lambda site: self.bring_up(site, holders.get(site.name, "")), waiting))
+                list(threads.map(self.fit_hardware, waiting))
+            self._way_out.open_again()
 
     def machine(self, node: NodeSite) -> Machine | None:
         """Tell how a node is; None where it is down."""
         first = FirstProcess.read(node.root)
         if first is None or not first.is_alive:
             return None
-        return Machine(first.standing(), kernel_view.look(first.identity.pid))
+        return Machine(
+            first.standing() | self._hardware.processes(node), kernel_view.look(first.identity.pid)
+        )
 
     def holds(self, node: NodeSite, address: str) -> bool:
         """Whether the node's interface has an address now, such as the master IP."""
@@ -319,45 +344,6 @@ class NamespacesSite:
             return False
         outcome = self._keeper.run(command.argv, env=self.environment(node), timeout=_TIMEOUT)
         return f" {address}/" in outcome.stdout.decode(errors="replace")
-
-    # Names
-
-    def forget(self, name: str) -> None:
-        """Take a name back."""
-        self._hosts.remove(name)
-
-    def knows(self, name: str) -> bool:
-        """Whether a name is known, a node's or any other."""
-        return self._hosts.address(name) is not None
-
-    def add_name(self, name: str) -> str:
-        """Make a further name known and return its address; the same if it is known."""
-        room = range(READY_INSTANCE_NAMES + 1, self._plan.instances + 1)
-        address = self._give(name, (self._plan.instance_ip(number) for number in room))
-        if address is None:
-            raise SpecError(
-                f"no address is left for the name {name!r}: {len(room)} names were added already",
-                cure=f"use names again, or instance1 to instance{READY_INSTANCE_NAMES}, which are there anyway",
-            )
-        return address
-
-    def add_cluster_name(self, name: str) -> str:
-        """Make a further name for the cluster known and return its address; the same if it is known."""
-        address = self._give(name, self._plan.spare_ips)
-        if address is None:
-            raise SpecError(
-                f"no address is left for the name {name!r}: a cluster can have {len(self._plan.spare_ips)} others",
-                cure="use names again",
-            )
-        return address
-
-    def put_back(self, hosts: str, nodes: str) -> None:
-        """Put back the names of an earlier moment (texts of `engine/hosts` and `engine/nodes`)."""
-        self._hosts.replace_with(hosts, nodes)
-
-    def _give(self, name: str, addresses: Iterable[str]) -> str | None:
-        [alias] = _aliases(name) or [""]
-        return self._hosts.give(name, addresses, alias=alias)
 
     # Inner
 
@@ -378,8 +364,16 @@ class NamespacesSite:
         # As root of that namespace we are who we are outside: nothing is to be changed.
         return [program, f"--target={pid}", "--user", "--preserve-credentials", *namespaces, "--"]
 
-    def _run(self, argv: Sequence[str], what: str) -> str:
-        outcome = self._keeper.run(argv, env=outer_environment(), timeout=_TIMEOUT)
+    def _run_in(self, pid: int, argv: Sequence[str], given: str) -> None:
+        """Run a command, with an input, on the node whose first process is `pid`. Raises `BootFailed`."""
+        self._run([*self._entering(pid, _ENTERING), *argv], shlex.join(argv), given)
+
+    def _show_storage(self, pid: int, options: Sequence[str]) -> int:
+        argv = [*self._entering(self._switch().pid, ()), *own_program("storage"), str(pid), *options]
+        return int(self._run(argv, "give file storage a size"))
+
+    def _run(self, argv: Sequence[str], what: str, given: str = "") -> str:
+        outcome = self._keeper.run(argv, env=outer_environment(), stdin=given.encode(), timeout=_TIMEOUT)
         if outcome.returncode:
             raise BootFailed(
                 f"could not {what}",
@@ -395,8 +389,3 @@ class NamespacesSite:
 def _link(node: NodeSite) -> str:
     """Return the name by which the switch knows a node."""
     return f"node{node.index}"
-
-
-def _aliases(name: str) -> list[str]:
-    short = name.split(".", maxsplit=1)[0]
-    return [] if short == name else [short]
