@@ -6,7 +6,7 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -39,7 +39,7 @@ from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import ShownHardwa
 from pytest_ganeti_vcluster.engines.namespaces.site_names import READY_INSTANCE_NAMES, SiteNames, aliases
 from pytest_ganeti_vcluster.engines.namespaces.switch_faults import SwitchFaults
 from pytest_ganeti_vcluster.engines.namespaces.way_out import WayOut
-from pytest_ganeti_vcluster.errors import BootFailed, KeeperError, SpecError
+from pytest_ganeti_vcluster.errors import BootFailed, KeeperError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.locking import locked, replace_text
