@@ -107,6 +107,10 @@ class SessionClusters:
         if first is not None:
             raise first
 
+    def factory_clusters(self) -> list[VirtualCluster]:
+        """Return the clusters of the factory."""
+        return list(self._factory)
+
     def end_factory(self) -> None:
         """Close all clusters of the factory."""
         self.end(*self._factory)
@@ -161,14 +165,31 @@ class SessionClusters:
         What a reset undoes is left to that, unless the cluster is to be looked at. A cluster of the pool whose faults
         cannot be lifted goes to no other test, and the summary says so; others are told of.
         """
+        return [problem for watch in self.watches for problem in self._heal(watch, item)]
+
+    def release(self, request: pytest.FixtureRequest, *clusters: VirtualCluster) -> None:
+        """Do what `heal` does to some while they are still there; `pytest.fail` tells what is wrong with them.
+
+        After the last test that may use them they are closed before its report is made.
+        """
+        item = request.config.stash.get(state.ITEM, None)
+        mine = [watch for watch in self.watches if watch.cluster in clusters]
+        problems = [problem for watch in mine for problem in self._heal(watch, item)]
+        if problems:
+            pytest.fail("\n".join(problems), pytrace=False)
+
+    def _heal(self, watch: Watch, item: pytest.Item | None) -> list[str]:
         problems = []
-        for cluster in {watch.cluster: None for watch in self.watches if not watch.is_closed}:
+        if not watch.is_over and not watch.is_closed:
+            watch.is_over = True
+            cluster = watch.cluster
             comes_back = self.kept(cluster) is not None
             # What others do to one that is shared is none of this test's.
             found = heal(cluster, comes_back=comes_back, looks=self.settings.check and not cluster.is_shared)
             if found.unhealed and comes_back:
                 self._retire = self._retire or "could not be healed"
-                self.note(f"{item.nodeid}: {cluster.name} goes to no other test: {found.unhealed}")
+                test = "" if item is None else f"{item.nodeid}: "
+                self.note(f"{test}{cluster.name} goes to no other test: {found.unhealed}")
             elif found.unhealed:
                 problems.append(found.unhealed)
             if found.broken:

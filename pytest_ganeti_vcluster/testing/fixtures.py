@@ -23,18 +23,22 @@ def _vcluster_clusters(request: pytest.FixtureRequest) -> Iterator[SessionCluste
 
 
 @pytest.fixture
-def vcluster(request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters) -> VirtualCluster:
+def vcluster(request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters) -> Iterator[VirtualCluster]:
     """A running Ganeti cluster (`VirtualCluster`), as clean as just built.
 
     `@pytest.mark.vcluster(nodes=3, ...)` says what it is to be, in the fields of `ClusterSpec`. The next test of
     the same spec may get the same cluster: put back to how it was if anything was changed. What the daemons logged
     meanwhile, and the jobs that failed, are in the report of a test that fails.
     """
-    return _vcluster_clusters.for_test(request.node)
+    cluster = _vcluster_clusters.for_test(request.node)
+    yield cluster
+    _vcluster_clusters.release(request, cluster)
 
 
 @pytest.fixture(scope="session")
-def vcluster_session(_vcluster_clusters: SessionClusters) -> Iterator[VirtualCluster]:
+def vcluster_session(
+    request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters
+) -> Iterator[VirtualCluster]:
     """One running Ganeti cluster (`VirtualCluster`) of the default spec for all tests that ask for it.
 
     It is never reset: what a test changes in it, later tests see. With pytest-xdist each worker has its own, or all
@@ -42,11 +46,16 @@ def vcluster_session(_vcluster_clusters: SessionClusters) -> Iterator[VirtualClu
     """
     cluster = _vcluster_clusters.for_session()
     yield cluster
-    _vcluster_clusters.end(cluster)
+    try:
+        _vcluster_clusters.release(request, cluster)
+    finally:
+        _vcluster_clusters.end(cluster)
 
 
 @pytest.fixture(scope="session")
-def vcluster_factory(_vcluster_clusters: SessionClusters) -> Iterator[ClusterFactory]:
+def vcluster_factory(
+    request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters
+) -> Iterator[ClusterFactory]:
     """Build clusters for fixtures of your own: `vcluster_factory(nodes=5, ...)` gives a `VirtualCluster`.
 
     The keywords are the fields of `ClusterSpec`. A cluster is closed when the session ends, or earlier by its
@@ -54,4 +63,7 @@ def vcluster_factory(_vcluster_clusters: SessionClusters) -> Iterator[ClusterFac
     """
     factory = _vcluster_clusters.factory()
     yield factory
-    factory.close()
+    try:
+        _vcluster_clusters.release(request, *_vcluster_clusters.factory_clusters())
+    finally:
+        factory.close()

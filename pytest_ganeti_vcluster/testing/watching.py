@@ -25,6 +25,8 @@ class Watch:
 
     def __init__(self, cluster: VirtualCluster) -> None:
         self.cluster = cluster
+        #: Whether what the test did to it was undone.
+        self.is_over = False
         self._began = time.time() - _TICK
         self._before = [one for one in cluster.fault_registry.history if not one.in_force]
         self._sizes = {path: path.stat().st_size for _name, path in _logs(cluster)}
