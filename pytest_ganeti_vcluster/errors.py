@@ -8,8 +8,8 @@
         `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `ImageCacheUnusable`,
         `EngineUnavailable`, `ExtraMissing`
     `GanetiError`          Ganeti said no, or did not do what it should
-        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `HealFailed`, `CommandFailed`, `LuxiError`,
-        `WconfdError`, `RapiError`, `JobFailed`, `JobTimeout`
+        `BootFailed`, `DaemonDied`, `AdaptationFailed`, `ResetFailed`, `HealFailed`, `FaultNotStruck`,
+        `CommandFailed`, `LuxiError`, `WconfdError`, `RapiError`, `JobFailed`, `JobTimeout`
         `InstancesFailed`  some of many instances could not be created
     `KeeperError`          the process that owns a cluster cannot be reached
         `RootTaken`        the folder asked for is another cluster's
@@ -133,6 +133,10 @@ class ResetFailed(GanetiError):
 
 class HealFailed(GanetiError):
     """Faults of a cluster could not be lifted; a new cluster can be had."""
+
+
+class FaultNotStruck(GanetiError):
+    """Ganeti did not do what a fault waits for, such as an RPC: not in the time given, or not before it was lifted."""
 
 
 class DaemonDied(BootFailed):

@@ -7,6 +7,7 @@ import attrs
 from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.base import Site
+from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.ganeti.bootstrap import Bootstrap, Stage
 from pytest_ganeti_vcluster.ganeti.farm import Farm
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
@@ -35,3 +36,11 @@ class ClusterParts:
     def expected_findings(self) -> tuple[Expected, ...]:
         """What `gnt-cluster verify` says of the cluster that tells nothing about it."""
         return EXPECTED_UNMODIFIED if self.site.has_machines else EXPECTED
+
+    def need_machines(self, what: str, why: str) -> None:
+        """Raise `EngineUnavailable` where nodes are no machines of their own, which `what` needs; `why` says so."""
+        if not self.site.has_machines:
+            raise EngineUnavailable(
+                f"engine {self.site.engine!r} cannot do this: {what}; {why}",
+                cure='use engine "namespaces" for this cluster',
+            )

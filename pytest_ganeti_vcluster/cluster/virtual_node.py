@@ -31,6 +31,11 @@ class VirtualNode(FaultsOfNode):
         return f"<VirtualNode {self.name} {self.ip}>"
 
     @property
+    def cluster(self) -> VirtualCluster:
+        """The cluster whose node it is."""
+        return self._cluster
+
+    @property
     def name(self) -> str:
         """Its full name."""
         return self._boot_node.site.name

@@ -364,6 +364,39 @@ def test_node_report(home: VirtualCluster, look: Look) -> None:
     assert plain[1] == os.cpu_count()
 
 
+def test_rpc_faults(home: VirtualCluster, look: Look) -> None:
+    folder = home.master.path("/etc/vcluster-faults/rpc")
+    folder.mkdir(parents=True)
+    fault = {"rpc": "version", "kind": "fail", "text": "on purpose"}
+    (folder / "1.json").write_text(json.dumps(fault), encoding="utf-8")
+    for notes in ("1.taken", "1.struck"):
+        (folder / notes).touch()
+    adapted, plain = look("""
+        from ganeti import constants
+        from ganeti.server import noded
+        class Request:
+            request_method, request_path, request_body = "POST", "/version", "[]"
+        answer = json.loads(noded.NodeRequestHandler().HandleRequest(Request()))
+        tell([answer[0], answer[1] == constants.PROTOCOL_VERSION or answer[1]])
+    """)
+    shutil.rmtree(folder.parent)
+    assert (adapted, plain) == ([False, "on purpose"], [True, True])
+
+
+def test_node_clock(home: VirtualCluster, look: Look) -> None:
+    clock = home.master.path("/etc/vcluster-faults/clock")
+    clock.parent.mkdir(parents=True)
+    clock.write_text("-1000000\n", encoding="ascii")
+    adapted, plain = look("""
+        import time
+        from ganeti import backend, constants
+        told = backend.VerifyNode({constants.NV_TIME: None}, "cluster.vc", {})[constants.NV_TIME]
+        tell(round(time.time() - told[0], -3))
+    """)
+    shutil.rmtree(clock.parent)
+    assert (adapted, plain) == (1000000, 0)
+
+
 def test_no_sysrq(look: Look) -> None:
     adapted, plain = look("""
         import os.path

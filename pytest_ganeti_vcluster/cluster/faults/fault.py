@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Callable
+from typing import Callable, TypeVar
 
 from pytest_ganeti_vcluster.errors import HealFailed
+
+_Fault = TypeVar("_Fault", bound="Fault")
 
 
 class Fault:
@@ -41,7 +43,7 @@ class Fault:
     def __repr__(self) -> str:
         return f"<Fault {self.what}{'' if self.in_force else ' (lifted)'}>"
 
-    def __enter__(self) -> Fault:  # noqa: PYI034  typing.Self comes with Python 3.11
+    def __enter__(self: _Fault) -> _Fault:  # noqa: PYI019  typing.Self comes with Python 3.11
         return self
 
     def __exit__(
@@ -99,6 +101,10 @@ class Faults:
         `still` tells whether it is so, where it may also pass without being lifted.
         """
         fault = Fault(what, undo, self, reset_undoes=reset_undoes, still=still)
+        return self.enforce(fault, do, undo)
+
+    def enforce(self, fault: _Fault, do: Callable[[], None], undo: Callable[[], None]) -> _Fault:
+        """As `begin`, for a fault of a kind of its own, which was made with these faults as its `faults`."""
         with self._lock:
             self._in_force.append(fault)
             self.history.append(fault)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_ganeti_vcluster.cluster.faults import network
 from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Faults
+from pytest_ganeti_vcluster.cluster.faults.job_queue import drain_job_queue, exhaust_job_queue
+from pytest_ganeti_vcluster.cluster.faults.moments import Moment, hold
 from pytest_ganeti_vcluster.cluster.faults.network import Members
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.invariants.broken import Broken
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+    from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 
 
 class FaultsOfCluster:
@@ -81,3 +85,44 @@ class FaultsOfCluster:
         "outside" is meant only where it is named. Raises as that.
         """
         return network.impair(self._faulty, between, delay=delay, loss=loss, bandwidth=bandwidth, seed=seed)
+
+    # Jobs
+
+    def during(
+        self,
+        job: Any,
+        opcode: str | None = None,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        node: VirtualNode | str | None = None,
+        timeout: float = 60.0,
+    ) -> AbstractContextManager[Moment]:
+        """Hold a job at a moment while the body of a `with` runs, and let it go on then.
+
+        ::
+
+            with vcluster.during(op, after="disks") as moment:
+                ...  # moment.job is held, by moment.rpc on moment.node
+
+        `job` is an opcode or a list of them, which is submitted when all is ready to hold it; or a `Job` that is
+        certain not to have come there. `opcode` (an `OP_ID`) is needed where it has several. `after` is a moment that
+        has a name (`OP_INSTANCE_CREATE`: "hooks", "disks", "config", "os", "start"), or an RPC that is done and not
+        answered yet; `before` is an RPC that has come and is not done. It is the first such RPC to `node` (default: to
+        whichever node it comes first). Ganeti waits for it as long as it does for any (`VirtualNode.hang_rpc`). Raises
+        `UserError`, `JobFailed` where the job fails before, `FaultNotStruck` where it does not come there in `timeout`
+        seconds.
+        """
+        return hold(self._faulty, job, opcode, after=after, before=before, node=node, timeout=timeout)
+
+    def exhaust_job_queue(self, *, timeout: float = 120.0) -> Fault:
+        """Take all places for running jobs: those that are submitted wait until the fault is lifted.
+
+        There is but one place meanwhile (`max_running_jobs`), and a delay of our own is in it. Lifting ends that one,
+        and waits for up to `timeout` seconds each for it and for the jobs that have waited.
+        """
+        return exhaust_job_queue(self._faulty, timeout)
+
+    def drain_job_queue(self) -> Fault:
+        """Have the job queue take no more jobs, as `gnt-cluster queue drain`; those in it go on."""
+        return drain_job_queue(self._faulty)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, cast
 
+from pytest_ganeti_vcluster.cluster.faults.clock import shift_clock
 from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.files import corrupt_file, lose_file
+from pytest_ganeti_vcluster.cluster.faults.mounts import fill_disk, make_read_only
+from pytest_ganeti_vcluster.cluster.faults.rpc import RpcFault, RpcWish, begin_rpc_fault
 from pytest_ganeti_vcluster.cluster.power import NodePower
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+    from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 
 
 class FaultsOfNode:
@@ -18,6 +23,98 @@ class FaultsOfNode:
     def __init__(self, cluster: VirtualCluster, boot_node: BootNode) -> None:
         self._cluster = cluster
         self._boot_node = boot_node
+
+    @property
+    def _faulty(self) -> VirtualNode:
+        """The whole handle that this is a part of."""
+        return cast("VirtualNode", self)
+
+    # RPCs to it
+
+    def fail_rpc(
+        self, rpc: str, text: str = "RPC failed on purpose", *, times: int | None = None, containing: str = ""
+    ) -> RpcFault:
+        """Have RPCs of one name to this node fail with `text`, as Ganeti's own do, and do nothing.
+
+        `rpc` is a name as in lib/rpc_defs.py, such as "instance_start" ("call_instance_start" is the same). `times` is
+        how many fail, before they do what they should again (None: all). With `containing`, only RPCs count in whose
+        arguments (JSON) that text occurs, such as an instance's name. Raises `UserError` for a name that this Ganeti
+        does not know. On engine `namespaces` the first such fault starts the node's noded again, see `faults`.
+        """
+        wish = RpcWish(rpc=rpc, kind="fail", text=text, times=times, containing=_texts(containing))
+        return begin_rpc_fault(self._faulty, wish)
+
+    def hang_rpc(
+        self, rpc: str, *, times: int | None = None, containing: str = "", done_first: bool = False
+    ) -> RpcFault:
+        """Have RPCs of one name to this node hang until the fault is lifted; they go on then, even if nobody waits.
+
+        With `done_first` an RPC does its work, and its answer hangs. Else as `fail_rpc`. Who has made the RPC waits as
+        long as Ganeti has it wait (lib/rpc_defs.py: from one minute to a day), and takes it for failed then.
+        """
+        wish = RpcWish(
+            rpc=rpc, kind="hang", times=times, containing=_texts(containing), done_first=bool(done_first)
+        )
+        return begin_rpc_fault(self._faulty, wish)
+
+    def delay_rpc(
+        self, rpc: str, seconds: float, *, times: int | None = None, containing: str = ""
+    ) -> RpcFault:
+        """Have RPCs of one name to this node do what they should, and be answered `seconds` late; as `fail_rpc`.
+
+        Where the fault is lifted meanwhile, they are answered at once.
+        """
+        wish = RpcWish(
+            rpc=rpc,
+            kind="delay",
+            seconds=seconds,
+            times=times,
+            containing=_texts(containing),
+            done_first=True,
+        )
+        return begin_rpc_fault(self._faulty, wish)
+
+    # What it is made of
+
+    def corrupt(self, path: str, content: bytes | str | None = None) -> Fault:
+        """Damage a file of the node, given by its path there, such as "/var/lib/ganeti/server.pem".
+
+        It has `content` from then on; without, as many bytes as before, each of which is wrong. When the fault is
+        lifted it is as it was, unless somebody has written it anew meanwhile. Daemons go on with what they have read.
+        Raises `UserError` where there is no such file.
+        """
+        return corrupt_file(self._faulty, path, content)
+
+    def lose(self, path: str) -> Fault:
+        """Remove a file of the node; when the fault is lifted it is back, unless there is another. As `corrupt`."""
+        return lose_file(self._faulty, path)
+
+    def shift_clock(self, seconds: float) -> Fault:
+        """Have the node's clock be ahead by `seconds` (behind, if negative), as its noded tells the time.
+
+        By that Ganeti knows it: `gnt-cluster verify` compares the clocks of nodes (ENODETIME). Other programs of the
+        node have the machine's time. Raises `UserError` for the master, by whose time jobs go. On engine `namespaces`
+        it starts noded again, as `fail_rpc` does.
+        """
+        return shift_clock(self._faulty, seconds)
+
+    def fill_disk(self, disk: str, *, left: int = 0) -> Fault:
+        """Have a disk of the node be full but for `left` MiB: the kernel refuses to write more (ENOSPC).
+
+        `disk` is "file-storage" (/srv/ganeti/file-storage) or "var" (/var/lib/ganeti); the node has all of their files
+        on a small file system meanwhile, and what becomes of them is kept when the fault is lifted. `path` leads to the
+        files as they were before: use `run` to see those of now. What is open goes on where it was. Raises
+        `EngineUnavailable` on engine `loopback`, `UserError` for another disk.
+        """
+        return fill_disk(self._faulty, disk, left)
+
+    def make_read_only(self) -> Fault:
+        """Have the kernel refuse to write to the node's disk (EROFS), as it does after an error of the disk.
+
+        That is all but /run. What was open for writing before, such as the logs of daemons, can still be written to.
+        Raises `EngineUnavailable` on engine `loopback`, `UserError` where it is so already.
+        """
+        return make_read_only(self._faulty)
 
     # Its power
 
@@ -111,3 +208,7 @@ class FaultsOfNode:
         from pytest_ganeti_vcluster.cluster.faults.network import isolate
 
         return isolate(self._cluster, self._boot_node, outside=outside)
+
+
+def _texts(containing: str) -> tuple[str, ...]:
+    return (containing,) if containing else ()
