@@ -1,0 +1,1 @@
+"""Random operations under random faults, and what must be so when these are lifted: `python -m robustness`."""

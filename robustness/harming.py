@@ -1,0 +1,56 @@
+"""Doing the harm of a plan, one fault after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import attrs
+
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.errors import VClusterError
+from robustness.history import History
+from robustness.plan import Harm
+
+
+@attrs.define(eq=False)
+class Saboteur:
+    """Makes faults in `cluster` and lifts them again; what cannot be lifted at once is lifted in the end."""
+
+    cluster: VirtualCluster
+    history: History
+
+    def run(self, plan: Iterator[Harm], seconds: float, stop: threading.Event) -> None:
+        """Make faults for so many seconds, or until told to stop."""
+        until = time.monotonic() + seconds
+        for harm in plan:
+            if stop.wait(min(harm.calm, max(0.0, until - time.monotonic()))) or time.monotonic() >= until:
+                return
+            self._do(harm, stop)
+
+    def _do(self, harm: Harm, stop: threading.Event) -> None:
+        self.history.write("fault", **attrs.asdict(harm))
+        try:
+            fault = self._begin(harm)
+            stop.wait(harm.force)
+            fault.lift()
+        except VClusterError as error:
+            self.history.write("fault stays", number=harm.number, error=str(error)[:500])
+        else:
+            self.history.write("lifted", number=harm.number)
+
+    def _begin(self, harm: Harm) -> Fault:
+        node = self.cluster.node(harm.nodes[0])
+        if harm.kind == "kill":
+            return node.daemon(harm.what).kill()
+        if harm.kind == "crash":
+            return node.crash()
+        if harm.kind == "power":
+            return node.power_off()
+        if harm.kind == "freeze":
+            return node.freeze()
+        if harm.kind == "isolate":
+            return node.isolate()
+        return self.cluster.partition(harm.nodes)

@@ -1,0 +1,32 @@
+"""The robustness suite on fixed seeds."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from robustness.running import run
+
+
+def test_a_short_pass(vcluster: VirtualCluster) -> None:
+    stream = io.StringIO()
+    # What Ganeti notices at once: it waits half a minute for a node that does not answer.
+    result = run(vcluster, 5, 8.0, stream=stream, only={"kill", "crash"})
+    assert result.wrong == (), stream.getvalue()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert lines[0]["seed"] == 5
+    ended = [line for line in lines if line["event"] == "end"]
+    assert len(ended) == result.operations == result.done + result.failed + result.unknown
+    assert result.faults
+
+
+@pytest.mark.slow
+@pytest.mark.vcluster(nodes=5)
+@pytest.mark.parametrize("seed", [17, 23])
+def test_fixed_seeds(vcluster: VirtualCluster, seed: int) -> None:
+    stream = io.StringIO()
+    result = run(vcluster, seed, 60.0, stream=stream)
+    assert result.wrong == (), stream.getvalue()
