@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.clients import Job, LuxiClient, RapiClient
+    from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+    from pytest_ganeti_vcluster.cluster.invariants.broken import Broken
     from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
     from pytest_ganeti_vcluster.cluster.state.restoring import Reset
     from pytest_ganeti_vcluster.cluster.state.snapshots import Snapshot
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
     from pytest_ganeti_vcluster.errors import (
         CommandFailed,
+        HealFailed,
         JobFailed,
         LuxiError,
         RapiError,
@@ -29,9 +32,12 @@ if TYPE_CHECKING:
     from pytest_ganeti_vcluster.ganeti.verify import Problem
 
 _HOMES = {
+    "Broken": "cluster.invariants.broken",
     "ClusterSpec": "cluster.spec",
     "CommandFailed": "errors",
     "CommandResult": "ganeti.commands",
+    "Fault": "cluster.faults.fault",
+    "HealFailed": "errors",
     "Job": "clients",
     "JobFailed": "errors",
     "LuxiClient": "clients",
@@ -50,9 +56,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "Broken",
     "ClusterSpec",
     "CommandFailed",
     "CommandResult",
+    "Fault",
+    "HealFailed",
     "Job",
     "JobFailed",
     "LuxiClient",

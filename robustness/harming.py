@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Callable
 
 import attrs
 
@@ -43,14 +44,13 @@ class Saboteur:
 
     def _begin(self, harm: Harm) -> Fault:
         node = self.cluster.node(harm.nodes[0])
-        if harm.kind == "kill":
-            return node.daemon(harm.what).kill()
-        if harm.kind == "crash":
-            return node.crash()
-        if harm.kind == "power":
-            return node.power_off()
-        if harm.kind == "freeze":
-            return node.freeze()
-        if harm.kind == "isolate":
-            return node.isolate()
-        return self.cluster.partition(harm.nodes)
+        begin: dict[str, Callable[[], Fault]] = {
+            "kill": lambda: node.daemon(harm.what).kill(),
+            "crash": node.crash,
+            "power": node.power_off,
+            "freeze": node.freeze,
+            "rpc": lambda: node.fail_rpc(harm.what, "a fault of the plan"),
+            "isolate": node.isolate,
+            "partition": lambda: self.cluster.partition(harm.nodes),
+        }
+        return begin[harm.kind]()

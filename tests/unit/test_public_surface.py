@@ -10,9 +10,12 @@ import pytest_ganeti_vcluster
 
 def test_the_public_names_are_these() -> None:
     assert pytest_ganeti_vcluster.__all__ == [
+        "Broken",
         "ClusterSpec",
         "CommandFailed",
         "CommandResult",
+        "Fault",
+        "HealFailed",
         "Job",
         "JobFailed",
         "LuxiClient",
