@@ -12,6 +12,7 @@ import attrs
 from pytest_ganeti_vcluster.cluster.faults.fault import Fault
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import VClusterError
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
 from robustness.history import History
 from robustness.plan import Harm
 
@@ -43,7 +44,8 @@ class Saboteur:
             self.history.write("lifted", number=harm.number)
 
     def _begin(self, harm: Harm) -> Fault:
-        node = self.cluster.node(harm.nodes[0])
+        of_master = harm.what in DAEMONS and DAEMONS[harm.what].master_only
+        node = self.cluster.master if of_master else self.cluster.node(harm.nodes[0])
         begin: dict[str, Callable[[], Fault]] = {
             "kill": lambda: node.daemon(harm.what).kill(),
             "crash": node.crash,

@@ -128,6 +128,8 @@ class NodeDaemon:
         self._node.run(self._node.daemon_util, action, self._daemon.program, timeout=_UTIL)
 
     def _fault(self, what: str, do: Callable[[], None], undo: Callable[[], None]) -> Fault:
+        # Where it does not run anyway, as most do on most nodes, nothing is lost that could be brought back.
+        ran = self.running
         return self._node.begin_fault(
-            f"{self._daemon.program} {what}", do, undo, still=lambda: not self.running
+            f"{self._daemon.program} {what}", do, undo, still=lambda: ran and not self.running
         )

@@ -6,7 +6,8 @@ import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
-from pytest_ganeti_vcluster.errors import CommandFailed
+from pytest_ganeti_vcluster.errors import CommandFailed, UserError
+from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
 from tests.faults.seeing import Looks
 
 NODED_PORT = 1811
@@ -38,6 +39,7 @@ def accepts(node: VirtualNode, port: int) -> bool:
     return True
 
 
+@pytest.mark.slow  # verify waits for the node for more than a minute
 def test_a_frozen_node_is_silent_and_loses_nothing(vcluster: VirtualCluster, seen: Looks) -> None:
     node = vcluster.node("node2")
     before = {name: daemon.pid for name, daemon in node.daemons.items()}
@@ -64,3 +66,102 @@ def test_a_frozen_node_is_silent_and_loses_nothing(vcluster: VirtualCluster, see
     assert vcluster.verify() == []
     look.recovered("it answers again; verify finds nothing")
     assert {name: daemon.pid for name, daemon in node.daemons.items()} == before
+
+
+def test_a_daemon_that_is_killed_or_stopped(vcluster: VirtualCluster, seen: Looks) -> None:
+    # Nothing is done to what does not run, and nothing is brought back.
+    assert not vcluster.node("node2").daemon("luxid").kill().in_force
+    luxid = vcluster.master.daemon("luxid")
+    before = luxid.pid
+
+    look = seen(vcluster, 'node.daemon("luxid").kill()', "the master is asked")
+    with luxid.kill() as fault:
+        assert fault.in_force
+        told = vcluster.run("gnt-node", "list", check=False, timeout=60)
+        look.told(told.stderr)
+        assert told.returncode != 0
+    look.lifted()
+    assert luxid.pid not in {None, before}
+    assert vcluster.run("gnt-node", "list", "--no-headers", "-o", "name").lines
+    look.recovered("started again, it answers")
+
+    noded = vcluster.node("node2").daemon("noded")
+    look = seen(vcluster, 'node.daemon("noded").stop()', "the node is asked for its memory")
+    stopped = noded.stop()
+    rows = vcluster.luxi.query("node", ["name", "mtotal"]).rows
+    look.told(f"node2's memory is unknown: {rows[1]}")
+    assert [row["mtotal"] is None for row in rows] == [False, True, False]
+    look.lifted()
+    # Whoever starts it again ends the fault.
+    noded.start()
+    assert not stopped.in_force
+    rows = vcluster.luxi.query("node", ["name", "mtotal"]).rows
+    look.recovered("started again, it answers")
+    assert None not in [row["mtotal"] for row in rows]
+    noded.restart()
+    assert vcluster.faults == []
+
+
+def test_a_crash_is_lifted_by_starting_what_a_boot_starts(vcluster: VirtualCluster, seen: Looks) -> None:
+    instance = vcluster.add_instance("instance1", primary="node2")
+    node = vcluster.node("node2")
+    look = seen(vcluster, "node.crash()", "its instance is looked at")
+    fault = node.crash()
+    assert vcluster.faults == [fault]
+    look.told(f"its instance is {instance.status}")
+    assert instance.status == "ERROR_nodedown"
+    look.lifted()
+    fault.lift()
+    assert set(node.daemons) >= {"noded", "confd"}
+    assert instance.status == "ERROR_down"
+    vcluster.master.run_watcher()
+    look.recovered("the watcher starts the instance again")
+    assert vcluster.check_invariants() == []
+
+
+def test_the_master_is_switched_off_and_on(vcluster: VirtualCluster, seen: Looks) -> None:
+    master = vcluster.master
+    other = vcluster.node("node2")
+    look = seen(vcluster, "node.power_off()", "it is the master; another node is asked who is")
+    with master.power_off():
+        told = other.run("gnt-cluster", "getmaster", check=False, timeout=60)
+        look.told(told.stdout + told.stderr)
+        assert not master.is_on
+    look.lifted()
+    assert {"luxid", "wconfd"} <= set(master.daemons)
+    assert vcluster.luxi.query("node", ["name"]).rows
+    look.recovered("switched on, it asks the others, and is the master again")
+
+
+def test_a_node_that_is_off_cannot_be_frozen(vcluster: VirtualCluster) -> None:
+    node = vcluster.node("node3")
+    with node.power_off(), pytest.raises(UserError, match=r"node3\.vc is switched off, and cannot be frozen"):
+        node.freeze()
+    assert vcluster.faults == []
+
+
+def test_frozen_without_an_answer_in_time(vcluster: VirtualCluster, seen: Looks) -> None:
+    node = vcluster.node("node2")
+    look = seen(vcluster, "node.freeze()", "the node is asked for its memory")
+    with node.freeze():
+        # Another one, too, and the crash of one that is frozen.
+        third = vcluster.node("node3").freeze()
+        vcluster.node("node3").crash()
+        assert not third.in_force
+        look.begins()
+        rows = vcluster.luxi.query("node", ["name", "mtotal"]).rows
+        look.told("the answers to queries have no data of the node")
+        assert [row["mtotal"] is None for row in rows] == [False, True, True]
+    look.lifted()
+    rows = vcluster.luxi.query("node", ["name", "mtotal"]).rows
+    look.recovered("it answers again")
+    assert [row["mtotal"] is None for row in rows] == [False, False, True]
+
+
+def test_a_cluster_with_frozen_nodes_is_closed(vcluster_factory: ClusterFactory) -> None:
+    with vcluster_factory(nodes=2) as cluster:
+        for node in cluster.nodes:
+            node.freeze()
+        processes = cluster.parts.keeper.processes()
+        assert processes
+    assert [one for one in processes if one.identity.is_alive()] == []

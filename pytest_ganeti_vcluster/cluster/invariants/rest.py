@@ -84,15 +84,15 @@ def orphan_processes(cluster: VirtualCluster) -> Iterator[str]:
     known = {daemon_pid(daemon, node.root) for node in nodes for daemon in DAEMONS.values()}
     pristine = cluster.pristine
     base = set() if pristine is None else set(pristine.base)
-    firsts = {first.identity.pid for node in nodes if (first := FirstProcess.read(node.root)) is not None}
+    firsts = [first for node in nodes if (first := FirstProcess.read(node.root)) is not None]
+    standing = {process.pid for first in firsts for process in first.standing()}
     processes = cluster.parts.keeper.processes()
     for one in processes:
         ours = (
             one.pid in known
             or (one.pid, one.started) in base
-            or one.pid in firsts
+            or one.pid in standing
             or _serves_all(one, cluster)
-            or (one.ppid in firsts and _is_of_machine(one))
         )
         stat = None if ours else read_stat(one.pid)
         if stat is not None and not stat.is_ending:
@@ -103,17 +103,9 @@ def _serves_all(process: ProcessInfo, cluster: VirtualCluster) -> bool:
     """Whether it is a program of ours that serves all nodes, or sshd or the fork server, which do."""
     farm, engine = str(cluster.parts.farm.fork_server), str(cluster.root / "engine" / "sshd_config")
     return any(
-        argument == farm
-        or argument.startswith((_ENGINES, _ENGINE_MODULES))
-        or engine in argument
-        or argument.endswith("fork_server")
+        argument == farm or argument.startswith((_ENGINES, _ENGINE_MODULES)) or engine in argument
         for argument in process.argv
     )
-
-
-def _is_of_machine(process: ProcessInfo) -> bool:
-    """Whether it is one of those that run on a node of namespaces before anything of Ganeti does."""
-    return process.name == "sleep" or (process.name.startswith("sshd") and "@" not in " ".join(process.argv))
 
 
 def orphan_livelocks(cluster: VirtualCluster) -> Iterator[str]:
