@@ -18,7 +18,7 @@ from tests.leaks import BACKGROUND, Held, cluster_processes, folders, settle
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # In the background of a shell without job control Ctrl-C is ignored, here and in the inner runs that get one.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,6 +28,20 @@ def pytest_configure() -> None:
     os.environ["VCLUSTER_ROOT"] = str(root)
     # Inner runs of pytester have another HOME, and use the same installations and locks nevertheless.
     os.environ["XDG_CACHE_HOME"] = str(cache_folder().parent)
+    # All of the suite runs on one engine: inner runs, and clusters that tests make themselves, too.
+    engine = config.getoption("vcluster_engine", None)
+    if engine is not None:
+        os.environ["VCLUSTER_ENGINE"] = engine
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.stash[state.SETTINGS].engine
+    engine = "loopback" if wanted == "auto" else wanted
+    for item in items:
+        for mark in item.iter_markers("only_on"):
+            only, reason = mark.args
+            if only != engine:
+                item.add_marker(pytest.mark.skip(reason=f"only on engine {only}: {reason}"))
 
 
 @pytest.fixture(scope="session")

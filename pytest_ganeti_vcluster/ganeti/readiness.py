@@ -16,6 +16,9 @@ from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY, Daemon, No
 #: A daemon whose pid file is not there, or names a dead process, for this long after it was started has ended.
 _MISSING_GRACE = 2.0
 
+#: Daemons that daemon-util starts one after the other, on the master; on other nodes it starts the first two.
+_STARTED_IN_ORDER = ("noded", "confd", "wconfd", "rapi", "luxid")
+
 #: Seconds in which a daemon that is being restarted is back.
 _RESTART_GRACE = 1.0
 
@@ -112,8 +115,17 @@ class DaemonWatch:
                     self._seen.add(key)
                     self._missing.pop(key, None)
                 elif (
-                    # One that lived for a moment only was not seen, but has left its pid file.
-                    (key in self._seen or daemon.pid_path(root).exists())
+                    self._has_run(key, daemon, root)
                     and now - self._missing.setdefault(key, now) > _RESTART_GRACE
                 ):
                     raise _died(daemon, name, root, "has ended")
+
+    def _has_run(self, key: tuple[str, str], daemon: Daemon, root: Path) -> bool:
+        if key in self._seen or daemon.pid_path(root).exists():
+            # One that lived for a moment only was not seen, but has left its pid file.
+            return True
+        # One that did not even live for so long is told by those that are started after it.
+        later = (
+            _STARTED_IN_ORDER[_STARTED_IN_ORDER.index(key[1]) + 1 :] if key[1] in _STARTED_IN_ORDER else ()
+        )
+        return any((key[0], name) in self._seen for name in later)

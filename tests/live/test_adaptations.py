@@ -27,9 +27,12 @@ from pytest_ganeti_vcluster.inside import activation
 from pytest_ganeti_vcluster.inside.adaptations import ADAPTATIONS
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
 
-pytestmark = pytest.mark.skipif(
-    os.getuid() == 0, reason="as root, Ganeti without its adaptations would act on this machine"
-)
+pytestmark = [
+    pytest.mark.only_on("loopback", "a Ganeti that runs on machines is not adapted"),
+    pytest.mark.skipif(
+        os.getuid() == 0, reason="as root, Ganeti without its adaptations would act on this machine"
+    ),
+]
 
 #: What every program begins with: the job of a farm's stub scripts (ganeti/farm.py).
 _BEGIN = """\

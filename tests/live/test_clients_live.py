@@ -251,10 +251,11 @@ def test_ganetis_own_rapi_client(vcluster_session: Any) -> None:
 def test_confd(vcluster_session: Any) -> None:
     master = vcluster_session.master
     key = master.path("/var/lib/ganeti/hmac.key").read_bytes()
-    client = ConfdClient(key, master.ip)
+    new_socket = master.boot_node.site.network.new_socket
+    client = ConfdClient(key, master.ip, make_socket=new_socket)
     assert client.ping(10)
     assert client.query(REQ_CLUSTER_MASTER, {"3": [0]}).answer == [master.name]
-    assert not ConfdClient(key + b"x", master.ip).ping(0.5)
+    assert not ConfdClient(key + b"x", master.ip, make_socket=new_socket).ping(0.5)
 
 
 @pytest.fixture
@@ -269,20 +270,28 @@ def livelocks(vcluster_session: Any) -> Path:
     return folder
 
 
-def test_the_configuration_by_wconfd(wconfd: WconfdClient, livelocks: Path, vcluster_session: Any) -> None:
+def test_the_configuration_by_wconfd(wconfd: WconfdClient, vcluster_session: Any) -> None:
     config = wconfd.read_config()
     assert config["cluster"]["cluster_name"] == vcluster_session.name
     assert sorted(node["name"] for node in config["nodes"].values()) == sorted(
         node.name for node in vcluster_session.nodes
     )
+    with pytest.raises(WconfdError, match="nope"):
+        wconfd.call("nope")
+
+
+_OF_NODE = "who owns locks is a process with a file, both of the master's"
+
+
+@pytest.mark.only_on("loopback", _OF_NODE)
+def test_locks_of_the_configuration_by_wconfd(wconfd: WconfdClient, livelocks: Path) -> None:
+    config = wconfd.read_config()
     with LockOwner.alive(livelocks, "one") as one, LockOwner.alive(livelocks, "other") as other:
         assert wconfd.lock_config(one, shared=False) == config
         assert wconfd.lock_config(other, shared=True) is None
         wconfd.unlock_config(one)
         assert wconfd.lock_config(other, shared=True) == config
         wconfd.unlock_config(other)
-    with pytest.raises(WconfdError, match="nope"):
-        wconfd.call("nope")
 
 
 @pytest.fixture
@@ -294,6 +303,7 @@ def hangups() -> Iterator[list[int]]:
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.only_on("loopback", _OF_NODE)
 def test_locks_by_wconfd(wconfd: WconfdClient, livelocks: Path, luxi: LuxiClient, hangups: list[int]) -> None:
     with LockOwner.alive(livelocks, 10**6) as one, LockOwner.alive(livelocks, "other") as other:
         assert wconfd.try_update_locks(one, {"instance/web": EXCLUSIVE, "node/[lockset]": SHARED}) == []

@@ -26,6 +26,8 @@ from pytest_ganeti_vcluster.ganeti.fork_server import start_fork_server
 from pytest_ganeti_vcluster.settings import Settings
 from tests.live.both_ways import IS_FORKED, BothWays
 
+pytestmark = pytest.mark.only_on("loopback", "the fork server is for Ganeti as it is adapted")
+
 _PATIENCE = 30.0
 
 #: Bytes of a noded that nobody shares; by itself it takes 29 MB.

@@ -180,6 +180,7 @@ def test_a_cluster_without_image_is_reset_too() -> None:
         assert cluster.verify() == []
 
 
+@pytest.mark.only_on("loopback", "there one sshd serves all nodes; a machine has its own, and boots again")
 def test_what_a_cluster_stands_on_cannot_be_reset(vcluster_factory: ClusterFactory) -> None:
     with vcluster_factory(nodes=1) as cluster:
         sshd = next(one for one in cluster.parts.keeper.processes() if one.name == "sshd")

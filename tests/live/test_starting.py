@@ -18,6 +18,8 @@ from pytest_ganeti_vcluster.ganeti.node_root import daemon_arguments
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
 from pytest_ganeti_vcluster.ganeti.starting import Starter
 
+pytestmark = pytest.mark.only_on("loopback", "the fork server is for Ganeti as it is adapted")
+
 _TIMEOUT = 60.0
 
 

@@ -24,6 +24,8 @@ from pytest_ganeti_vcluster.ganeti.readiness import wait_ready
 from pytest_ganeti_vcluster.settings import Settings
 from tests.opens import Opens
 
+pytestmark = pytest.mark.only_on("loopback", "only of adapted Ganetis something about TLS is changed")
+
 _CERTIFICATES = Path("/etc/ssl/certs")
 _QUERIES = 5
 _REFUSED = "CurlSSLCACert"

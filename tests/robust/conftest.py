@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
 from pytest_ganeti_vcluster.settings import Settings
 
+from .broken import BrokenGaneti, InstallationCopy, MountedGaneti
 from .inner_run import InnerRun
 from .traces import Traces
 
@@ -109,36 +109,6 @@ class StartRun:
         return run
 
 
-@attrs.frozen
-class InstallationCopy:
-    """A prefix of links to the files of an installation, of which single ones may be replaced."""
-
-    prefix: Path
-    original: GanetiInstallation
-
-    def path(self, original: Path) -> Path:
-        """Where a file or folder of the original is in the copy."""
-        series = self.original.series
-        for folder, name in ((self.original.share, "share"), (self.original.lib, "lib")):
-            if original.is_relative_to(folder):
-                return self.prefix / "usr" / name / "ganeti" / series / original.relative_to(folder)
-        raise AssertionError(f"{original} is no file of {self.original}")
-
-    def replace(self, original: Path, text: str) -> Path:
-        """Put a program in the place of a file; its path."""
-        path = self.path(original)
-        path.unlink()
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o755)
-        return path
-
-    def remove(self, original: Path) -> Path:
-        """Take a file away; where it was."""
-        path = self.path(original)
-        path.unlink()
-        return path
-
-
 @pytest.fixture(scope="session")
 def installation() -> GanetiInstallation:
     """The Ganeti that tests run on."""
@@ -148,12 +118,16 @@ def installation() -> GanetiInstallation:
 @pytest.fixture
 def installation_copy(tmp_path: Path, installation: GanetiInstallation) -> InstallationCopy:
     """A Ganeti made of links to the real one: single files may be replaced or taken away."""
-    copy = InstallationCopy(tmp_path / "prefix", installation)
-    for folder in (installation.share, installation.lib):
-        for parent, _, files in os.walk(folder):
-            # Folders are real ones, those of compiled Python too: what is written lands in the copy.
-            target = copy.path(Path(parent))
-            target.mkdir(parents=True)
-            for name in files:
-                (target / name).symlink_to(Path(parent, name).resolve())
+    return InstallationCopy.make(tmp_path / "prefix", installation)
+
+
+@pytest.fixture
+def broken_ganeti(
+    request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> BrokenGaneti:
+    """A Ganeti of which single files may be replaced, for the engine that the suite runs on."""
+    if settings.engine == "namespaces":
+        return MountedGaneti(request.getfixturevalue("installation"), monkeypatch)
+    copy = request.getfixturevalue("installation_copy")
+    assert isinstance(copy, InstallationCopy)
     return copy

@@ -102,5 +102,5 @@ class InnerRun:
 def _plain_environment() -> dict[str, str]:
     """Ours, without what an outer run of pytest or of a cluster has put there."""
     ours = ("PYTEST_", "VCLUSTER_", "NSS_WRAPPER_", "GANETI_", "COV_")
-    kept = ("VCLUSTER_GANETI", "PYTEST_DEBUG_TEMPROOT")
+    kept = ("VCLUSTER_GANETI", "VCLUSTER_ENGINE", "PYTEST_DEBUG_TEMPROOT")
     return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}

@@ -34,7 +34,8 @@ from pytest_ganeti_vcluster.errors import (
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
 from pytest_ganeti_vcluster.settings import Settings
 
-from .conftest import InstallationCopy, StartRun
+from .broken import BrokenGaneti, InstallationCopy
+from .conftest import StartRun
 from .traces import Traces
 
 HERE = Path(__file__).parent
@@ -47,7 +48,10 @@ SOON = 60.0
 
 @contextlib.contextmanager
 def fails(
-    kind: type[VClusterError], traces: Traces, *texts: str, within: float = AT_ONCE
+    kind: type[VClusterError] | tuple[type[VClusterError], ...],
+    traces: Traces,
+    *texts: str,
+    within: float = AT_ONCE,
 ) -> Iterator[pytest.ExceptionInfo[VClusterError]]:
     """Expect this very error with all these texts, in so many seconds, a cure in it, and nothing left."""
     began = time.monotonic()
@@ -57,8 +61,8 @@ def fails(
     # At once, not after a while: that is what a test that fails, and the next one, need.
     left = traces.left()
     text = str(caught.value)
-    print(f"after {seconds:.2f} s {kind.__name__}: {text}")
-    assert type(caught.value) is kind
+    print(f"after {seconds:.2f} s {type(caught.value).__name__}: {text}")
+    assert type(caught.value) in (kind if isinstance(kind, tuple) else (kind,))
     for expected in texts:
         assert expected in text
     assert caught.value.cure
@@ -128,24 +132,19 @@ def test_prefix_without_a_ganeti(
         build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=str(prefix)))
 
 
-def test_prefix_with_a_broken_program(
-    settings: Settings, installation_copy: InstallationCopy, traces: Traces
-) -> None:
-    gnt_cluster = installation_copy.original.share / "gnt-cluster"
+def test_a_broken_program(settings: Settings, broken_ganeti: BrokenGaneti, traces: Traces) -> None:
+    gnt_cluster = broken_ganeti.original.share / "gnt-cluster"
     shebang = gnt_cluster.read_text(encoding="utf-8").partition("\n")[0]
-    installation_copy.replace(gnt_cluster, f"{shebang}\nthis is no Python\n")
+    broken_ganeti.replace(gnt_cluster, f"{shebang}\nthis is no Python\n")
     with fails(BootFailed, traces, "could not init the cluster", "SyntaxError", within=SOON):
-        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=str(installation_copy.prefix)))
+        broken_ganeti.build(settings)
 
 
-def test_prefix_whose_modules_do_not_load(
-    settings: Settings, installation_copy: InstallationCopy, traces: Traces
-) -> None:
-    module = installation_copy.original.share / "ganeti/backend.py"
-    installation_copy.replace(module, "import no_such_module_anywhere\n")
-    copy = attrs.evolve(settings, ganeti=str(installation_copy.prefix))
+def test_modules_that_do_not_load(settings: Settings, broken_ganeti: BrokenGaneti, traces: Traces) -> None:
+    module = broken_ganeti.original.share / "ganeti/backend.py"
+    broken_ganeti.replace(module, "import no_such_module_anywhere\n")
     with pytest.raises(VClusterError) as caught:
-        build_cluster(ClusterSpec(nodes=1), copy)
+        broken_ganeti.build(settings)
     assert "no_such_module_anywhere" in str(caught.value)
     assert caught.value.cure
     assert traces.left() == []
@@ -157,7 +156,7 @@ _FAILS_PYTHON = """\
 import os, sys
 line = "broken on purpose\\n"
 sys.stderr.write(line)
-with open(os.environ["GANETI_ROOTDIR"] + "/var/log/ganeti/{log}.log", "a") as log:
+with open(os.environ.get("GANETI_ROOTDIR", "") + "/var/log/ganeti/{log}.log", "a") as log:
     log.write(line)
 sys.exit({status})
 """
@@ -169,40 +168,45 @@ exit {status}
 """
 
 
-def break_daemon(copy: InstallationCopy, name: str, status: int) -> None:
+def break_daemon(ganeti: BrokenGaneti, name: str, status: int) -> None:
     """Put a program in the place of a daemon that says something and ends with this status."""
     daemon = DAEMONS[name]
-    script = copy.original.share / daemon.program
+    script = ganeti.original.share / daemon.program
     values = {"log": daemon.log_name, "status": status}
     if script.exists():
         shebang = script.read_text(encoding="utf-8").partition("\n")[0]
-        copy.replace(script, f"{shebang}\n{_FAILS_PYTHON.format(**values)}")
+        ganeti.replace(script, f"{shebang}\n{_FAILS_PYTHON.format(**values)}")
     else:
-        copy.replace(copy.original.sbin / daemon.program, _FAILS_SHELL.format(**values))
+        ganeti.replace(ganeti.original.sbin / daemon.program, _FAILS_SHELL.format(**values))
 
 
 @pytest.mark.parametrize("name", ["noded", "wconfd", "luxid", "rapi", "confd"])
 @pytest.mark.parametrize("status", [1, 0])
 def test_daemon_that_ends_when_it_is_started(
-    name: str, status: int, settings: Settings, installation_copy: InstallationCopy, traces: Traces
+    name: str, status: int, settings: Settings, broken_ganeti: BrokenGaneti, traces: Traces
 ) -> None:
-    break_daemon(installation_copy, name, status)
-    told = "broken on purpose" if status else f"ganeti-{name} has ended as soon as it had started"
+    break_daemon(broken_ganeti, name, status)
     log = f"{DAEMONS[name].log_name}.log:\n    broken on purpose"
+    if status == 0 and settings.engine == "namespaces":
+        # daemon-util takes it for started; what is missed then depends on the daemon.
+        with fails((BootFailed, DaemonDied), traces, "broken on purpose", within=SOON):
+            broken_ganeti.build(settings)
+        return
+    told = "broken on purpose" if status else f"ganeti-{name} has ended as soon as it had started"
     with fails(BootFailed, traces, "could not init the cluster", told, log, within=SOON):
-        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=str(installation_copy.prefix)))
+        broken_ganeti.build(settings)
 
 
 @pytest.mark.parametrize("name", ["wconfd", "luxid"])
 def test_daemon_that_dies_soon_after_its_start(
-    name: str, settings: Settings, installation_copy: InstallationCopy, traces: Traces
+    name: str, settings: Settings, broken_ganeti: BrokenGaneti, traces: Traces
 ) -> None:
     # Ganeti itself would wait for ever (wconfd), or for half a minute (luxid).
     daemon = DAEMONS[name]
-    real = installation_copy.original.sbin / daemon.program
-    installation_copy.replace(
-        installation_copy.original.sbin / daemon.program,
-        f'#!/bin/sh\n{real} "$@" || exit\n'
+    program = broken_ganeti.original.sbin / daemon.program
+    broken_ganeti.replace(
+        program,
+        f'#!/bin/sh\n{broken_ganeti.real(program)} "$@" || exit\n'
         f'pid=$(cat "$GANETI_ROOTDIR/var/run/ganeti/{daemon.program}.pid")\n'
         f'log="$GANETI_ROOTDIR/var/log/ganeti/{daemon.log_name}.log"\n'
         '(sleep 0.1; echo "killed on purpose" >> "$log"; kill -KILL $pid) < /dev/null > /dev/null 2>&1 &\n',
@@ -210,12 +214,15 @@ def test_daemon_that_dies_soon_after_its_start(
     with fails(
         DaemonDied, traces, f"{daemon.program} on node1.vc has ended", "killed on purpose", within=SOON
     ):
-        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=str(installation_copy.prefix)))
+        broken_ganeti.build(settings)
 
 
 # Addresses that somebody has
 
+_LEASES = pytest.mark.only_on("loopback", "machines have the addresses of a network of their own")
 
+
+@_LEASES
 def test_block_that_is_leased(settings: Settings, traces: Traces, block: IPv4Network) -> None:
     with socket.socket() as other:
         other.bind((str(block[0]), CLAIM_PORT))
@@ -228,6 +235,7 @@ def test_block_that_is_leased(settings: Settings, traces: Traces, block: IPv4Net
     assert traces.left() == []
 
 
+@_LEASES
 def test_block_with_a_listener_on_an_address_of_a_node(
     settings: Settings, traces: Traces, block: IPv4Network
 ) -> None:
@@ -329,6 +337,7 @@ def test_disk_that_fills_up_in_the_middle_of_a_boot(
     assert traces.left() == []
 
 
+@_LEASES
 @pytest.mark.parametrize(("port", "daemon"), [(1811, "ganeti-noded"), (5080, "ganeti-rapi")])
 def test_port_that_is_taken_on_every_address(
     port: int, daemon: str, base: Path, block: IPv4Network, traces: Traces

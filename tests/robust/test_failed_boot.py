@@ -43,7 +43,7 @@ def test_the_folder_is_kept_on_request_and_named(hurried: Settings) -> None:
     assert match is not None
     root = Path(match[1])
     try:
-        assert (root / "node1.vc" / "cmd").exists()
+        assert (root / "node1.vc/etc/ganeti/file-storage-paths").exists()
         assert "--vcluster-timeout" in error.cure
     finally:
         remove_root(root)

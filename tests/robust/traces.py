@@ -121,7 +121,9 @@ def wait_empty(look: Callable[[], list[str]], bound: float = BOUND) -> float:
 
 
 def taken(block: IPv4Network) -> list[str]:
-    """What keeps a block from being leased again, for people."""
+    """What keeps a block from being leased again, for people; only addresses of this machine are leased."""
+    if not block.is_loopback:
+        return []
     with socket.socket() as candidate:
         try:
             candidate.bind((str(block[0]), CLAIM_PORT))
