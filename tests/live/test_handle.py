@@ -14,7 +14,6 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, JobTimeout, LuxiError, RapiError
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
-from tests.live.places import inner
 
 DELAY = {"OP_ID": "OP_TEST_DELAY", "duration": 0.01, "on_master": True, "no_locks": True}
 
@@ -100,7 +99,7 @@ def test_input_and_environment_of_a_command(cluster: VirtualCluster) -> None:
     assert cluster.run("cat").stdout == ""
     second = cluster.node("node2")
     seen = second.run("sh", "-c", "echo $(hostname) $HOME $MINE; whoami", env={"MINE": "yes"}).lines
-    assert seen == [f"node2.vc {inner(cluster, second, '/root')} yes", "root"]
+    assert seen == [f"node2.vc {second.seen_path('/root')} yes", "root"]
 
 
 @pytest.mark.only_on("loopback", "a machine of its own has nothing else to reach")
@@ -119,7 +118,7 @@ def test_command_over_ssh_on_every_node(cluster: VirtualCluster) -> None:
 
 def test_file_is_copied_to_every_node(cluster: VirtualCluster) -> None:
     cluster.master.path("/srv/motd").write_text("hello\n", encoding="utf-8")
-    cluster.run("gnt-cluster", "copyfile", inner(cluster, cluster.master, "/srv/motd"))
+    cluster.run("gnt-cluster", "copyfile", cluster.master.seen_path("/srv/motd"))
     assert [node.path("/srv/motd").read_text(encoding="utf-8") for node in cluster.nodes] == ["hello\n"] * 3
 
 

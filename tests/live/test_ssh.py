@@ -7,7 +7,6 @@ import re
 import pytest
 
 from pytest_ganeti_vcluster import CommandResult, VirtualCluster
-from tests.live.places import inner
 
 #: What OpenSSH prefers from 9.0 on, and what a client may ask for that knows nothing of a node's configuration.
 _SLOW = "sntrup761x25519-sha512@openssh.com"
@@ -47,7 +46,7 @@ def test_sshd_takes_no_key_exchange_that_takes_much(vcluster: VirtualCluster) ->
 def test_a_login_is_on_the_node(vcluster: VirtualCluster) -> None:
     node = vcluster.nodes[1]
     asked = 'echo "$(hostname)" "$HOME" "$PWD" "$BASH"'
-    home = inner(vcluster, node, "/root")
+    home = node.seen_path("/root")
     assert _log_in(vcluster, asked).stdout.split() == [node.name, home, home, "/bin/bash"]
 
 
