@@ -173,11 +173,10 @@ def check_namespaces(settings: Settings) -> Iterator[Finding]:
     bad = FAIL if settings.engine == "namespaces" else WARN
     only = "needed only for --vcluster-engine=namespaces"
     yield Finding("engine namespaces", OK if found.available else bad, f"{found.reason}; {only}", found.cure)
-    tools = [step for step in trial.steps if not step.is_needed]
-    if tools:
-        here = ", ".join(step.name for step in tools if not step.error) or "nothing"
-        lacking = "; ".join(f"no {step.name}: {step.cure}" for step in tools if step.error)
-        yield Finding("network faults", OK, "; ".join(filter(None, (f"{here} for them", lacking))))
+    if found.available:
+        faults = trial.network_faults
+        seen = "networks can be cut and made bad" if faults.available else faults.reason
+        yield Finding("network faults", OK if faults.available else WARN, seen, faults.cure)
 
 
 def check_ports(settings: Settings) -> Iterator[Finding]:

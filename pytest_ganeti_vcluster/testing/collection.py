@@ -9,7 +9,9 @@ import pytest
 
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.choice import choose_engine
-from pytest_ganeti_vcluster.errors import EngineUnavailable, SpecError
+from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound, SpecError
+from pytest_ganeti_vcluster.ganeti.installation import find_installation
+from pytest_ganeti_vcluster.ganeti.unmodified import check_unmodified
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing import ordering, state
 
@@ -65,7 +67,7 @@ class SkipReasons:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._engines: dict[tuple[str | None, frozenset[str]], str] = {}
+        self._engines: dict[tuple[str | None, frozenset[str], str | None], str] = {}
 
     def of_test(self, item: pytest.Item, spec: ClusterSpec) -> str:
         """Return why a test cannot run, empty where it can."""
@@ -80,16 +82,21 @@ class SkipReasons:
         most = self._settings.max_nodes
         if most is not None and len(spec.nodes) > most:
             return f"asks for {len(spec.nodes)} nodes, and --vcluster-max-nodes allows {most}"
-        question = (spec.engine, spec.needs)
+        question = (spec.engine, spec.needs, spec.ganeti)
         if question not in self._engines:
             self._engines[question] = self._engine_reason(spec)
         return self._engines[question]
 
     def _engine_reason(self, spec: ClusterSpec) -> str:
         try:
-            choose_engine(spec.engine, self._settings.engine, spec.needs)
+            name = choose_engine(spec.engine, self._settings.engine, spec.needs)
+            if name == "namespaces" and spec.needs:
+                check_unmodified(find_installation(self._settings, spec.ganeti))
         except EngineUnavailable as error:
             return f"{error.message}; {error.cure}" if error.cure else error.message
+        except GanetiNotFound:
+            # Is told where it is wanted.
+            return ""
         return ""
 
 

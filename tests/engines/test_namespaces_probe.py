@@ -15,7 +15,7 @@ from pytest_ganeti_vcluster.cli import _checks
 from pytest_ganeti_vcluster.cli._checks import FAIL, OK, WARN
 from pytest_ganeti_vcluster.engines.namespaces import probe
 from pytest_ganeti_vcluster.engines.namespaces.probe import Step, Trial, carry_out, read_settings
-from pytest_ganeti_vcluster.engines.namespaces.trial import NEEDED, OPTIONAL
+from pytest_ganeti_vcluster.engines.namespaces.trial import FORWARDING, NEEDED, OPTIONAL
 from pytest_ganeti_vcluster.settings import Settings
 
 TRIAL = "pytest_ganeti_vcluster.engines.namespaces.trial"
@@ -106,15 +106,19 @@ def test_the_doctor_tells_it_and_fails_only_where_it_is_asked_for(monkeypatch: p
         (Trial(tuple(map(Step, NEEDED))), "namespaces", OK),
     ):
         monkeypatch.setattr(_checks, "try_namespaces", lambda trial=trial: trial)
-        [found] = _checks.check_namespaces(Settings.read(flags={"engine": engine}))
+        found, *_faults = _checks.check_namespaces(Settings.read(flags={"engine": engine}))
         assert (found.subject, found.verdict) == ("engine namespaces", verdict)
         assert found.seen.startswith(trial.probe.reason)
         assert found.cure == trial.probe.cure
 
 
-def test_the_doctor_tells_what_there_is_for_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = (*map(Step, NEEDED), Step("tun"), Step("nft", "not found", "have nftables installed"))
-    monkeypatch.setattr(_checks, "try_namespaces", lambda: Trial(steps))
-    _engine, faults = _checks.check_namespaces(Settings.read())
-    assert faults.verdict == OK
-    assert faults.seen == "tun for them; no nft: have nftables installed"
+def test_the_doctor_tells_whether_there_are_faults_in_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = tuple(map(Step, NEEDED))
+    for step, verdict, seen in (
+        (Step(FORWARDING), OK, "networks can be cut and made bad"),
+        (Step(FORWARDING, "Not supported", "use another kernel"), WARN, f"{FORWARDING}: Not supported"),
+    ):
+        monkeypatch.setattr(_checks, "try_namespaces", lambda step=step: Trial((*needed, step)))
+        engine, faults = _checks.check_namespaces(Settings.read())
+        assert engine.verdict == OK
+        assert (faults.verdict, faults.seen, faults.cure) == (verdict, seen, step.cure)

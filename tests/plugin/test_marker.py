@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import attrs
 import pytest
+
+from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
+from pytest_ganeti_vcluster.engines import choice
+from pytest_ganeti_vcluster.engines.namespaces.probe import Step, Trial
+from pytest_ganeti_vcluster.engines.namespaces.trial import NEEDED, OPTIONAL
+from pytest_ganeti_vcluster.ganeti.installation import find_installation
+from pytest_ganeti_vcluster.settings import Settings
+from pytest_ganeti_vcluster.testing import collection
 
 _RAN = "import pathlib; pathlib.Path('ran').touch()"
 
@@ -185,3 +196,20 @@ def test_what_no_engine_here_can_do_is_skipped_with_the_reason(pytester: pytest.
     result = pytester.runpytest_inprocess("-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED *test_*.py:*time-travel*"])
+
+
+def test_what_needs_an_installed_ganeti_is_skipped_with_another_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = Trial(tuple(map(Step, (*NEEDED, *OPTIONAL))))
+    monkeypatch.setattr(choice, "try_namespaces", lambda: whole)
+    settings = Settings.read()
+    installed = attrs.evolve(find_installation(settings), prefix=Path("/"))
+    for prefix, reason in ((Path("/"), ""), (tmp_path, "where it would not find its own files")):
+        found = attrs.evolve(installed, prefix=prefix)
+        monkeypatch.setattr(collection, "find_installation", lambda *_, found=found: found)
+        told = collection.SkipReasons(settings).of_spec(ClusterSpec(needs={"partition"}))
+        assert reason in told
+        assert bool(told) == bool(reason)
+        # Who needs nothing gets the other engine.
+        assert not collection.SkipReasons(settings).of_spec(ClusterSpec())

@@ -202,7 +202,9 @@ def lift_what_stays(cluster: VirtualCluster) -> None:
     """Lift the faults that putting files and processes back does not undo. Raises `ResetFailed`."""
     try:
         cluster.fault_registry.heal(but_what_reset_undoes=True)
-    except HealFailed as error:
+        # What other processes have done to the network, and did not live to lift.
+        cluster.parts.site.network_faults.end_all()
+    except (HealFailed, KeeperError) as error:
         raise reset_failed(cluster, str(error)) from error
 
 
