@@ -45,7 +45,7 @@ class InnerRun:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={
-                    **_plain_environment(),
+                    **plain_environment(),
                     "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                     "PYTHONDONTWRITEBYTECODE": "1",
                     "INNER_REPORTS": str(reports),
@@ -99,7 +99,7 @@ class InnerRun:
         self._pipe = -1
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """Ours, without what an outer run of pytest or of a cluster has put there."""
     ours = ("PYTEST_", "VCLUSTER_", "NSS_WRAPPER_", "GANETI_", "COV_")
     kept = ("VCLUSTER_GANETI", "VCLUSTER_ENGINE", "PYTEST_DEBUG_TEMPROOT")
