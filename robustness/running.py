@@ -16,7 +16,7 @@ from robustness import plan
 from robustness.harming import Saboteur
 from robustness.healing import bring_back
 from robustness.history import History
-from robustness.known import Known, known_of
+from robustness.known import Known, put_right
 from robustness.model import DONE, FAILED, UNKNOWN, State
 from robustness.operating import Operator
 
@@ -75,21 +75,20 @@ def run(
         stop.set()
         harming.join()
     broken: list[Broken] = []
+    known: list[Known] = []
     wrong: list[str] = []
     try:
         bring_back(cluster, history)
         operator.settle()
+        known = put_right(cluster, history)
         broken = cluster.check_invariants(_RESTING)
         # Settling may have found more.
         wrong = [*operator.wrong, *_compare(cluster, operator)]
     except VClusterError as error:
         wrong.append(f"the cluster could not be brought back: {error}")
-    known, unknown = known_of(broken, history)
-    wrong += [str(one) for one in unknown]
+    wrong += [str(one) for one in broken]
     for line in wrong:
         history.write("wrong", what=line)
-    for one in known:
-        history.write("known", what=one.what)
     return Result(
         seed,
         history.count("begin"),

@@ -8,6 +8,10 @@ import json
 import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES
+from robustness.history import History
+from robustness.known import put_right
+from robustness.model import DONE, FAILED, UNKNOWN
 from robustness.running import run
 
 
@@ -21,6 +25,20 @@ def test_a_short_pass(vcluster: VirtualCluster) -> None:
     ended = [line for line in lines if line["event"] == "end"]
     assert len(ended) == result.operations == result.done + result.failed + result.unknown
     assert result.faults
+
+
+def test_only_what_an_operation_explains_is_put_right(vcluster: VirtualCluster) -> None:
+    vcluster.add_instance("robust1", primary="node2")
+    elsewhere = vcluster.node("node3").root / RUNNING_INSTANCES / "robust1.vc"
+    elsewhere.touch()
+    history = History()
+    history.write("end", kind="migrate", instance="robust2", outcome=FAILED)
+    history.write("end", kind="migrate", instance="robust1", outcome=DONE)
+    assert put_right(vcluster, history) == []
+    history.write("end", kind="migrate", instance="robust1", outcome=UNKNOWN)
+    [known] = put_right(vcluster, history)
+    assert known.what == "robust1.vc runs on node3.vc; it should run on node2.vc"
+    assert not elsewhere.exists()
 
 
 @pytest.mark.slow

@@ -39,6 +39,14 @@ def test_every_option_has_a_default(pytester: pytest.Pytester, option: Option) -
     assert getattr(_settings(pytester), option.field) == option.default()
 
 
+def test_a_flag_alone_takes_nothing_after_it_for_its_value(pytester: pytest.Pytester) -> None:
+    config = pytester.parseconfigure("--vcluster-check", "on")
+    assert config.stash[state.SETTINGS].check
+    assert config.args == ["on"]
+    pytester.makeini("[pytest]\nvcluster_check = on\n")
+    assert _settings(pytester).check
+
+
 @pytest.mark.parametrize(
     ("flag", "ini", "variable", "expected"),
     [
