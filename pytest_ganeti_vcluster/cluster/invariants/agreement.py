@@ -65,4 +65,6 @@ def _ssconf(node: VirtualNode) -> dict[str, str]:
     return {
         path.name: path.read_text(encoding="utf-8", errors="replace")
         for path in (node.root / _SSCONF).glob("ssconf_*")
+        # A noded that died while it wrote one leaves what it had of it, "ssconf_...XXXXXXXX.new" (lib/utils/io.py).
+        if "." not in path.name
     }
