@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,36 @@ def test_all_is_gone_when_it_is_healed(vcluster: VirtualCluster) -> None:
     now = vcluster.run("gnt-node", "list", "--no-headers", "-o", "mtotal", "node2").stdout.strip()
     assert told == "?"
     assert now != "?"
+
+
+@pytest.mark.vcluster(nodes=1, engine="namespaces", needs={"rpc-faults"})
+@pytest.mark.slow
+def test_an_unmodified_noded_is_started_again_with_a_hook_and_without(vcluster: VirtualCluster) -> None:
+    node = vcluster.master
+
+    def is_hooked() -> bool:
+        environment = Path(f"/proc/{node.daemon('noded').pid}/environ").read_bytes()
+        return b"PYTHONUSERBASE" in environment
+
+    defaults = node.path("/etc/default/ganeti").read_text(encoding="utf-8")
+    assert not is_hooked()
+    with vcluster.exhaust_job_queue(), pytest.raises(UserError, match="has to be started again for this"):
+        node.fail_rpc("instance_start")
+    assert not is_hooked()
+    with node.fail_rpc("instance_start", "no memory", times=1) as fault:
+        assert is_hooked()
+        with pytest.raises(JobFailed, match="Could not start instance: no memory"):
+            vcluster.submit(create(node, disk_template="diskless")).wait(120)
+        assert fault.struck == 1
+        vcluster.instance("instance1").start()
+    with vcluster.during(create(node, name="instance2.vc"), after="disks") as moment:
+        assert list(node.path("/srv/ganeti/file-storage/instance2.vc").iterdir())
+        assert [one.name for one in vcluster.instances] == ["instance1.vc"]
+    moment.job.wait(120)
+    [hook] = vcluster.faults
+    assert "runs with a hook" in hook.what
+    vcluster.heal()
+    assert not is_hooked()
+    assert node.path("/etc/default/ganeti").read_text(encoding="utf-8") == defaults
+    assert not node.path("/etc/vcluster-faults").exists()
+    assert vcluster.verify() == []

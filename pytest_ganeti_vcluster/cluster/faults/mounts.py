@@ -31,7 +31,8 @@ mount --bind "$place" "$real"
 mount -t tmpfs -o nosuid,nodev,mode=$(stat -c %a "$place") vcluster-full "$full"
 cp -a "$real/." "$full/"
 set -- $(stat -f -c '%b %f %S' "$full")
-mount -o remount,size=$((($1 - $2) * $3 + left)) "$full"
+# With its name, mount(8) leaves out what the kernel tells of it: among that is a user that is not known here.
+mount -t tmpfs -o remount,nosuid,nodev,size=$((($1 - $2) * $3 + left)) vcluster-full "$full"
 mount --bind "$full" "$place"
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -102,6 +103,9 @@ def _remove_hook(node: VirtualNode) -> None:
     base = node.path(_BASE)
     if base.exists():
         shutil.rmtree(base)
+        with contextlib.suppress(OSError):
+            # Other faults may be there.
+            base.parent.rmdir()
 
 
 def _restart(node: VirtualNode) -> None:
