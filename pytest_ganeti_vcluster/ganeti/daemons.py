@@ -16,6 +16,7 @@ from pytest_ganeti_vcluster.clients.confd import REQ_PING, ConfdClient
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.engines.network import MachineNetwork, Network
 from pytest_ganeti_vcluster.errors import GanetiError
+from pytest_ganeti_vcluster.ganeti.ssconf import read_ssconf
 
 #: Ports, from Ganeti's src/Ganeti/Constants.hs (daemonsPorts).
 NODED_PORT = 1811
@@ -32,7 +33,8 @@ _TIMEOUT = 5.0
 class NodeAddress:
     """Where a node's daemons are to be found: its IP address in `network`, and its root folder.
 
-    `credentials` is the root of a master candidate, as which noded is asked; None: the node's own.
+    `credentials` is the root of a master candidate, as which noded is asked; None: the node itself if it is one, else
+    one that it knows of.
     """
 
     ip: str
@@ -82,11 +84,18 @@ def _ask_http(
 def _ask_noded(node: NodeAddress) -> None:
     # The RPC that Ganeti itself begins with (lib/bootstrap.py, _WaitForNodeDaemon), as a master candidate.
     connection = http.client.HTTPConnection(node.ip, NODED_PORT, timeout=_TIMEOUT)
-    candidate = node.credentials or node.root
+    candidate = node.credentials or _candidate(node.root)
     connection.sock = _connect_tls(node, NODED_PORT, candidate / "var/lib/ganeti/client.pem")
     response = _ask_http(connection, "POST", "/version", "[]")
     if response.status != http.client.OK:
         raise ConnectionError(f"noded answers with HTTP status {response.status}")
+
+
+def _candidate(root: Path) -> Path:
+    """Return the root of a master candidate that a node lets in; its own where it knows of no other that is here."""
+    names = (read_ssconf(root, "master_candidates") or "").split()
+    known = [root.parent / name for name in names]
+    return root if root in known else next((one for one in known if one.is_dir()), root)
 
 
 def _ask_rapi(node: NodeAddress) -> None:

@@ -61,6 +61,17 @@ def test_node_reports_what_its_spec_says(varied: VirtualCluster) -> None:
     assert sorted(storage, reverse=True) == ["node1.vc|10240|10240", "big.vc|204800|204800"]
 
 
+def test_a_node_that_is_no_master_candidate_comes_up_again(varied: VirtualCluster) -> None:
+    helper = varied.node("helper")
+    before = helper.daemon("noded").pid
+    helper.power_cycle()
+    rebooted = helper.daemon("noded").pid
+    assert rebooted not in {before, None}
+    helper.daemon("noded").restart()
+    assert helper.daemon("noded").pid not in {rebooted, None}
+    assert varied.verify() == []
+
+
 def test_free_memory_is_what_instances_leave(varied: VirtualCluster) -> None:
     instance = varied.add_instance(primary="big", memory=1024)
     assert listed(varied, "mfree", "pinst_cnt")["big.vc"] == [str(65536 - 1024), "1"]
