@@ -10,6 +10,8 @@ from tests.rows import showing
 from tests.rows.design import ROWS, Row
 from tests.rows.showing import Claim
 
+_MACHINES = "namespaces"
+
 
 def rows_of(kind: str) -> str:
     """Return all rows as a `table`, or what was `shown` of each."""
@@ -22,11 +24,19 @@ def rows_of(kind: str) -> str:
             f"`{row.name} <#{_anchor(row)}>`__",
             differences.rst(row.design),
             _how(of_row),
+            _on_machines(of_row),
             differences.rst(" ".join(row.differs)),
         )
         for row, of_row in of_rows
     ]
-    return differences.table(("Row", "The design said", "Here", "What still differs"), cells, "15 25 25 35")
+    head = (
+        "Row",
+        "The design said",
+        "On ``loopback``",
+        "On ``namespaces``",
+        "What still differs on ``loopback``",
+    )
+    return differences.table(head, cells, "13 20 24 11 32")
 
 
 def _anchor(row: Row) -> str:
@@ -35,17 +45,35 @@ def _anchor(row: Row) -> str:
 
 def _shown(row: Row, claims: Sequence[Claim]) -> str:
     lines = [f".. _{_anchor(row)}:", "", row.name, "~" * len(row.name), "", f"{_how(claims)}.", ""]
+    of_machines = {(claim.what, claim.test) for claim in claims if claim.engine == _MACHINES}
+    of_loopback = {(claim.what, claim.test) for claim in claims if claim.engine != _MACHINES}
     for claim in claims:
+        is_in_both = (claim.what, claim.test) in of_machines & of_loopback
+        if claim.engine == _MACHINES and is_in_both:
+            continue
         because = f" ({', '.join(claim.because)})" if claim.because else ""
         slow = ", in ``tox run -e slow``" if claim.slow else ""
-        lines.append(f"* {differences.rst(claim.what)}{because}: ``{claim.test}``{slow}")
+        where = ", also on ``namespaces``" if is_in_both else ""
+        if claim.engine == _MACHINES:
+            where = ", on ``namespaces`` only"
+        lines.append(f"* {differences.rst(claim.what)}{because}: ``{claim.test}``{slow}{where}")
     return "\n".join([*lines, ""])
 
 
 def _how(claims: Sequence[Claim]) -> str:
-    adaptations = sorted({name for claim in claims for name in claim.because})
-    if not claims:
+    of_loopback = [claim for claim in claims if claim.engine != _MACHINES]
+    adaptations = sorted({name for claim in of_loopback for name in claim.because})
+    if not of_loopback:
         return "not shown"
     if not adaptations:
         return "works as it is"
     return f"works because of {', '.join(adaptations)}"
+
+
+def _on_machines(claims: Sequence[Claim]) -> str:
+    """Say how much of a row was shown where nothing is adapted."""
+    shown = {(claim.what, claim.test) for claim in claims if claim.engine == _MACHINES}
+    missing = {(claim.what, claim.test) for claim in claims} - shown
+    if not shown:
+        return "not shown"
+    return f"{len(shown)} of {len(shown) + len(missing)} shown" if missing else "works as it is"

@@ -133,7 +133,7 @@ class VirtualCluster(FaultsOfCluster, InstancesOfCluster):
 
         `gnt-cluster modify --node-parameters=oob_program=...` has Ganeti use it for all nodes.
         """
-        return Path(self.parts.site.oob_program(self.parts.farm.folder / "oob"))
+        return Path(self.parts.site.oob_program)
 
     # Ways to talk to it
 

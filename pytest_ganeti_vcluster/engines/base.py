@@ -56,6 +56,9 @@ FROZEN = "var/run/vcluster-frozen"
 NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
+#: Below a cluster's folder: what switches nodes on and off, and itself runs on none.
+OOB_PROGRAM = "farm/oob"
+
 #: Shared file storage, which is one folder for all nodes: below the cluster's folder, and where nodes have it.
 SHARED_STORAGE = "shared/srv/ganeti/shared-file-storage"
 SHARED_PLACE = "/srv/ganeti/shared-file-storage"
@@ -260,8 +263,9 @@ class Site(Protocol):
     def fit_hardware(self, node: NodeSite) -> None:
         """Have the node, if it is up, be what the files of `engines.hardware` say. Raises `VClusterError`."""
 
-    def oob_program(self, program: Path) -> str:
-        """Return, as nodes see it, a program that runs `program`, which is on no node, with arguments of its own."""
+    @property
+    def oob_program(self) -> str:
+        """The path, on every node, of what runs the cluster's `OOB_PROGRAM` with its own arguments."""
 
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once, logins too."""

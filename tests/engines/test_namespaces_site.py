@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_ganeti_vcluster.cluster.making.sites import tools_of
-from pytest_ganeti_vcluster.engines.base import SHARED_PLACE, NodeSite
+from pytest_ganeti_vcluster.engines.base import OOB_PROGRAM, SHARED_PLACE, NodeSite
 from pytest_ganeti_vcluster.engines.hardware import write_bridges, write_capacity
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
@@ -283,22 +283,24 @@ def test_what_nodes_share_is_the_same_everywhere(machines: Machines) -> None:
     assert first.path("/run/y").read_text() == "2\n"
 
 
-def test_a_node_has_something_done_outside(machines: Machines, tmp_path: Path) -> None:
+def test_a_node_has_something_done_outside(machines: Machines) -> None:
     node = machines.nodes[0]
-    program = tmp_path / "program"
-    program.write_text('#!/bin/sh\necho "$1 of $2 on $(hostname)"\necho told >&2\nexit 5\n')
+    program = machines.keeper.root / OOB_PROGRAM
+    program.parent.mkdir()
+    done = machines.keeper.root / "farm/done"
+    program.write_text(f'#!/bin/sh\necho "$1 of $2 on $(hostname)" | tee -a {done}\necho told >&2\nexit 5\n')
     program.chmod(0o755)
-    asking = machines.site.oob_program(program)
-    for _twice in range(2):
-        outcome = machines.run(node, asking, "power-status", "node2.vc")
-        assert (outcome.returncode, outcome.stderr) == (5, b"told\n")
-        assert outcome.stdout.decode() == f"power-status of node2.vc on {socket.gethostname()}\n"
-        # Whoever ends all that is not known has ended it too.
-        [porter] = [one for one in machines.keeper.processes() if any("porter" in word for word in one.argv)]
-        machines.keeper.signal(porter.identity, signal.SIGKILL)
-        assert porter.identity.wait_gone(MINUTE)
-        assert machines.run(node, asking, "power-status", "node2.vc").returncode == 1
-        machines.site.follow_power()
+    outcome = machines.run(node, machines.site.oob_program, "power-status", "node2.vc")
+    assert (outcome.returncode, outcome.stderr) == (5, b"told\n")
+    assert outcome.stdout.decode() == f"power-status of node2.vc on {socket.gethostname()}\n"
+    # A program asks the kernel to start the machine again; at other keys nothing happens.
+    done.unlink()
+    for key in ("s", "", "b"):
+        machines.output(node, ["sh", "-c", f"printf '{key}' > /proc/sysrq-trigger"])
+    deadline = time.monotonic() + MINUTE
+    while not done.exists() or not done.read_text().endswith("\n"):
+        assert time.monotonic() < deadline
+    assert done.read_text() == f"power-cycle of node1.vc on {socket.gethostname()}\n"
 
 
 def test_a_second_cluster_has_the_same_addresses_at_the_same_time(

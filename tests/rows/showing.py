@@ -11,10 +11,16 @@ import attrs
 import pytest
 
 from pytest_ganeti_vcluster.inside.adaptations import ADAPTATIONS
+from pytest_ganeti_vcluster.testing import state
+from pytest_ganeti_vcluster.testing.collection import spec_of
 from tests.rows.design import BY_NAME
 
 MARKER = "row"
+ONLY_ON = "only_on"
 _PROPERTY = "row"
+
+#: The engine of which rows were shown first.
+LOOPBACK = "loopback"
 
 #: What the docs' table is made of.
 SHOWN = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rows.json"
@@ -35,25 +41,47 @@ def shows(row: str, what: str, *, because: Sequence[str] = ()) -> pytest.MarkDec
     return pytest.mark.row(row, what, tuple(because))
 
 
+def only_on(engine: str, why: str) -> pytest.MarkDecorator:
+    """Mark a test as one of an engine, whose subject others do not have: there it is skipped, with this reason."""
+    return pytest.mark.only_on(engine, why)
+
+
+def engine_of(item: pytest.Item) -> str:
+    """Name the engine that a test's clusters have in this run."""
+    settings = item.config.stash[state.SETTINGS]
+    wanted = spec_of(item, settings).engine or settings.engine
+    return LOOPBACK if wanted == "auto" else wanted
+
+
+def skip_elsewhere(item: pytest.Item) -> None:
+    """Have a test skipped where it says nothing: see `only_on`."""
+    for mark in item.iter_markers(ONLY_ON):
+        engine, why = mark.args
+        if engine_of(item) != engine:
+            item.add_marker(pytest.mark.skip(reason=f"on engine {engine!r} only: {why}"))
+
+
 @attrs.frozen(order=True)
 class Claim:
-    """What one test shows of one row."""
+    """What one test shows of one row, on one engine."""
 
     row: str
     what: str
     because: tuple[str, ...]
     test: str
     slow: bool = False
+    engine: str = LOOPBACK
 
     @classmethod
     def of(cls, item: pytest.Item) -> list[Claim]:
-        """Give what a test claims."""
+        """Give what a test claims; where nothing is adapted, it shows that because of nothing."""
+        engine = engine_of(item)
         slow = item.get_closest_marker("slow") is not None
         name = item.nodeid.partition("[")[0].replace("tests/rows/", "", 1)
         found = []
         for mark in item.iter_markers(MARKER):
             row, what, because = mark.args
-            found.append(cls(row, what, because, name, slow))
+            found.append(cls(row, what, because if engine == LOOPBACK else (), name, slow, engine))
         return found
 
 
@@ -84,6 +112,9 @@ def write(claims: Iterable[Claim]) -> None:
     """Have the docs say that this was shown."""
     order = list(BY_NAME)
     entries = [attrs.asdict(one) for one in sorted(set(claims), key=lambda one: (order.index(one.row), one))]
+    for entry in entries:
+        if entry["engine"] == LOOPBACK:
+            del entry["engine"]
     SHOWN.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -110,5 +141,5 @@ class Shown:
 
     def kept(self, before: set[Claim]) -> set[Claim]:
         """Give what the docs are to say where they said `before`: of tests that ran, what they showed."""
-        tests = {claim.test for claim in self.passed | self.others}
-        return self.claims | {claim for claim in before if claim.test not in tests}
+        ran = {(claim.test, claim.engine) for claim in self.passed | self.others}
+        return self.claims | {claim for claim in before if (claim.test, claim.engine) not in ran}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.rows import showing
@@ -72,6 +73,13 @@ def test_what_a_run_did_not_touch_stays() -> None:
     assert shown.kept({other, stale}) == {other, _CLAIM}
     shown.see(_report("failed"))
     assert shown.kept({other, stale}) == {other}
+
+
+def test_a_run_on_one_engine_says_nothing_of_another() -> None:
+    elsewhere = attrs.evolve(_CLAIM, engine="namespaces")
+    shown = Shown()
+    shown.see(_report("failed"))
+    assert shown.kept({_CLAIM, elsewhere}) == {elsewhere}
 
 
 def test_the_table_names_tests_that_there_are() -> None:

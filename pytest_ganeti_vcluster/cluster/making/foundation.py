@@ -16,7 +16,7 @@ from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.making.sites import check_machines, lease_addresses, make_site
 from pytest_ganeti_vcluster.cluster.oob import write_oob_program
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
-from pytest_ganeti_vcluster.engines.base import DOMAIN, Plan, Site
+from pytest_ganeti_vcluster.engines.base import DOMAIN, OOB_PROGRAM, Plan, Site
 from pytest_ganeti_vcluster.engines.choice import choose_engine
 from pytest_ganeti_vcluster.engines.loopback.plan import SPARE_NODES
 from pytest_ganeti_vcluster.errors import DiskFull, KeeperError, MachineError, RootTaken, VClusterError
@@ -145,7 +145,7 @@ def laid(
                     fork_server=settings.fork_server,
                 )
             )
-            write_oob_program(farm.folder / "oob", root)
+            write_oob_program(root / OOB_PROGRAM, root)
         with timeline.stage("keys and sshd"):
             site = make_site(
                 engine,

@@ -12,6 +12,7 @@ from pytest_ganeti_vcluster.engines.base import (
     FROZEN,
     NOBODY,
     OFF,
+    OOB_PROGRAM,
     SHARED_PLACE,
     SHARED_STORAGE,
     Command,
@@ -233,9 +234,10 @@ class LoopbackSite:
     def fit_hardware(self, node: NodeSite) -> None:
         """Do nothing: Ganeti is adapted, and reads the files at each question."""
 
-    def oob_program(self, program: Path) -> str:
-        """Return the program itself: nodes can leave themselves."""
-        return str(program)
+    @property
+    def oob_program(self) -> str:
+        """The cluster's `OOB_PROGRAM` itself: nodes can leave themselves."""
+        return str(self._root / OOB_PROGRAM)
 
     def freeze(self, node: NodeSite) -> None:
         """Stop every process of a node that is on, logins too, and those that come to it. Raises `KeeperError`."""

@@ -40,12 +40,23 @@ FOLDERS = (
     ("tmp", "/tmp"),  # noqa: S108  the node's own
 )
 
-#: A real node would be started again by what is written there, and here it would be the machine itself.
-_HARMFUL = ("/proc/sysrq-trigger",)
+#: What is written there is the kernel's to do, with the machine; see `_INIT`.
+SYSRQ = "/proc/sysrq-trigger"
 
-# The first process of a node does nothing. It adopts and reaps what daemons leave, as every init does, and goes when
-# told to.
-_INIT = 'trap "exit 0" TERM; sleep infinity & wait $!'  # first_process.WAITED_FOR
+# The first process of a node does next to nothing. It adopts and reaps what daemons leave, as every init does, goes
+# when told to, and has the node started again or switched off when a program asks the kernel for that, as Ganeti does
+# (lib/hypervisor/hv_base.py, LinuxPowercycle). What it waits for is first_process.WAITED_FOR.
+_INIT = """\
+trap "exit 0" TERM
+while [ -p /proc/sysrq-trigger ]; do
+  head --bytes=1 /proc/sysrq-trigger > /run/vcluster-key & wait $!
+  case "$(cat /run/vcluster-key)" in
+    b) /etc/vcluster-oob power-cycle "$(hostname)" ;;
+    o) /etc/vcluster-oob power-off "$(hostname)" ;;
+  esac
+done
+sleep infinity & wait $!
+"""
 
 
 class Config(NamedTuple):
@@ -161,9 +172,6 @@ def _set_up_files(config: Config) -> None:
     kernel.bind(config.boot_id, "/proc/sys/kernel/random/boot_id")
     # noded insists on writing to it.
     kernel.bind("/dev/null", "/dev/console")
-    for path in _HARMFUL:
-        if Path(path).exists():
-            kernel.bind("/dev/null", path)
     # daemon-util gives ganeti-metad the right to port 80, which root of a user namespace has, and cannot give.
     setcap = shutil.which("setcap", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if setcap is not None:

@@ -1,19 +1,17 @@
-"""A way out of a cluster's network: `python -m ...porter NETWORK RECORD ADDRESS PROGRAM`, started by its site.
+"""A way out of a cluster's network: `python -m ...porter NETWORK ADDRESS PROGRAM`, started by its site.
 
 It listens at ADDRESS, which stands for what is outside of the cluster, in the network whose switch hands out sockets at
-NETWORK, tells in RECORD (JSON) who it is and what PROGRAM is, and runs PROGRAM for whoever connects and sends a line of
-arguments. Back come a line with its status and the length of its output, its output, and what it said on standard
-error. Imports the standard library only.
+NETWORK, and runs PROGRAM for whoever connects and sends a line of arguments. Back come a line with its status and the
+length of its output, its output, and what it said on standard error. Imports the standard library only.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
 import socket
 import sys
+import time
 
 from pytest_ganeti_vcluster.engines.namespaces import kernel
 from pytest_ganeti_vcluster.engines.namespaces.outside import take_socket
@@ -21,12 +19,20 @@ from pytest_ganeti_vcluster.engines.namespaces.outside import take_socket
 #: Where it listens.
 PORT = 6230
 
-#: What asks it, on a node.
+#: Seconds that the network may take to come up, and between two looks.
+_PATIENCE = 60.0
+_PAUSE = 0.01
+
+#: What asks it, on a node; it may have to wait for it.
 WAY_OUT = "/etc/vcluster-oob"
 _ASKING = """\
 #!/bin/bash
 # Ganeti's oob_program for virtual nodes, COMMAND NODE: asks who stands outside of the cluster.
-exec 3<>/dev/tcp/{address}/{port} || exit 1
+for try in 1 2 3 4 5 6 7 8 9; do
+  exec 3<>/dev/tcp/{address}/{port} && break
+  sleep 0.5
+done 2>/dev/null
+[ -e /proc/self/fd/3 ] || {{ echo "{address} does not answer" >&2; exit 1; }}
 printf '%s\\n' "$*" >&3
 read -r status length <&3 || exit 1
 head -c "$length" <&3
@@ -40,8 +46,8 @@ def asking(address: str) -> str:
     return _ASKING.format(address=address, port=PORT)
 
 
-async def _serve(network: str, record: str, address: str, program: str) -> None:
-    listener = take_socket(network)
+async def _serve(network: str, address: str, program: str) -> None:
+    listener = await _socket_of(network)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, PORT))
 
@@ -64,20 +70,19 @@ async def _serve(network: str, record: str, address: str, program: str) -> None:
         writer.close()
 
     server = await asyncio.start_server(answer, sock=listener)
-    _write_whole(record, json.dumps({"process": [os.getpid(), _started()], "program": program}))
     await server.serve_forever()
 
 
-def _started() -> int:
-    """Return when we were started, as the keeper knows processes (proc(5), /proc/PID/stat, field 22)."""
-    with open("/proc/self/stat", encoding="ascii", errors="replace") as stream:  # noqa: PTH123
-        return int(stream.read().rpartition(")")[2].split()[19])
-
-
-def _write_whole(path: str, text: str) -> None:
-    with open(path + ".new", "w", encoding="ascii") as stream:  # noqa: PTH123
-        stream.write(text)
-    os.replace(path + ".new", path)  # noqa: PTH105
+async def _socket_of(network: str) -> socket.socket:
+    """Return a socket of the network, which may yet have to come up."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return take_socket(network)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_PAUSE)
 
 
 if __name__ == "__main__":

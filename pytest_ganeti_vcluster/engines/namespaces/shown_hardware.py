@@ -18,6 +18,7 @@ import attrs
 
 from pytest_ganeti_vcluster.engines.base import NodeSite
 from pytest_ganeti_vcluster.engines.hardware import CAPACITY, read_bridges, read_capacity
+from pytest_ganeti_vcluster.engines.namespaces.machine import SYSRQ
 from pytest_ganeti_vcluster.engines.namespaces.storage import DEVICE
 from pytest_ganeti_vcluster.errors import EngineUnavailable
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
@@ -42,10 +43,18 @@ class ShownHardware:
     show_storage: Callable[[int, Sequence[str]], int]
 
     def covers(self, node: NodeSite) -> list[list[str]]:
-        """Write what a node that boots shows; return the files, and what they cover there."""
+        """Write what a node that boots shows; return the files, and what they cover there.
+
+        A pipe is among them, for what the kernel is asked to do with the node.
+        """
         capacity, files = read_capacity(node.root), self._files(node)
         _write_in_place(files[_MEMORY], shown_memory(_MEMORY.read_text(), capacity.get("memory")))
         _write_in_place(files[_CPUS], shown_cpus(_CPUS.read_text(), capacity.get("cpus")))
+        keys = self.folder / f"node{node.index}-keys"
+        if Path(SYSRQ).exists():
+            if not keys.exists():
+                os.mkfifo(keys, 0o600)
+            files[Path(SYSRQ)] = keys
         return [[str(file), str(place)] for place, file in files.items()]
 
     def fit_booted(self, node: NodeSite, first: int) -> None:

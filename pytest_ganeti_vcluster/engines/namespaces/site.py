@@ -17,6 +17,7 @@ from pytest_ganeti_vcluster.engines.base import (
     DOMAIN,
     FROZEN,
     NOBODY,
+    OOB_PROGRAM,
     SHARED_PLACE,
     SHARED_STORAGE,
     Command,
@@ -35,6 +36,7 @@ from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
 from pytest_ganeti_vcluster.engines.namespaces.machine import FOLDERS, INTERFACE, Config
 from pytest_ganeti_vcluster.engines.namespaces.outlets import Outlets
 from pytest_ganeti_vcluster.engines.namespaces.own_programs import PATH, outer_environment, own_program
+from pytest_ganeti_vcluster.engines.namespaces.porter import WAY_OUT
 from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import ShownHardware
 from pytest_ganeti_vcluster.engines.namespaces.site_names import READY_INSTANCE_NAMES, SiteNames, aliases
 from pytest_ganeti_vcluster.engines.namespaces.switch_faults import SwitchFaults
@@ -101,7 +103,9 @@ class NamespacesSite(SiteNames):
         self._outlets = Outlets(keeper, self._folder, self._network.path)
         self._outside = str(plan.blocks[0][_OUTSIDE])
         self._hardware = ShownHardware(self._folder, self._run_in, self._show_storage)
-        self._way_out = WayOut(keeper, self._folder, self._network.path, self._outside, token)
+        self._way_out = WayOut(
+            keeper, self._folder, self._network.path, self._outside, root / OOB_PROGRAM, token
+        )
         self.host_key = self._folder / "ssh_host_rsa_key"
         self.admin_key = self._folder / "id_ed25519"
 
@@ -149,6 +153,7 @@ class NamespacesSite(SiteNames):
             stdout=self._log("switch"),
         )
         replace_text(self._folder / "switch.json", json.dumps(child.identity.to_json()))
+        self._way_out.open()
         for path, options in (
             (self.host_key, ("-t", "rsa", "-b", "2048")),
             (self.admin_key, ("-t", "ed25519")),
@@ -269,9 +274,10 @@ class NamespacesSite(SiteNames):
         if first is not None and first.is_alive:
             self._hardware.fit(node, first.identity.pid)
 
-    def oob_program(self, program: Path) -> str:
-        """Return what has `program` run outside, for whoever is on a node. Raises `BootFailed`."""
-        return self._way_out.open(program)
+    @property
+    def oob_program(self) -> str:
+        """What has the cluster's `OOB_PROGRAM` run outside, for whoever is on a node."""
+        return WAY_OUT
 
     def environment(self, node: NodeSite) -> dict[str, str]:  # noqa: ARG002
         """Return what root finds on every machine."""
@@ -326,7 +332,6 @@ class NamespacesSite(SiteNames):
             with ThreadPoolExecutor(_AT_ONCE) as threads:
                 list(threads.map(lambda site: self.bring_up(site, holders.get(site.name, "")), waiting))
                 list(threads.map(self.fit_hardware, waiting))
-            self._way_out.open_again()
 
     def machine(self, node: NodeSite) -> Machine | None:
         """Tell how a node is; None where it is down."""
