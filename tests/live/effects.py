@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
+from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 
 
 def running_on(cluster: VirtualCluster, name: str) -> list[str]:
@@ -20,6 +21,11 @@ def disks(cluster: VirtualCluster, name: str, storage: str = "file-storage") -> 
         node.name: sorted(node.path(f"/srv/ganeti/{storage}/{name}").glob("*")) for node in cluster.nodes
     }
     return {node: files for node, files in found.items() if files}
+
+
+def seen(node: VirtualNode, file: Path) -> str:
+    """Give the path by which processes of a node find a file below its root."""
+    return node.seen_path(f"/{file.relative_to(node.root)}")
 
 
 def marker(disk: Path) -> str:

@@ -42,8 +42,13 @@ def fill(path: Path, text: str) -> bytes:
 def give_small_file_storage(cluster: VirtualCluster, node: VirtualNode, mebibytes: int) -> None:
     """Start a node's noded anew, with a small file system as its file storage; skip where there can be none.
 
-    It is seen in a mount namespace of noded's own, and goes with it.
+    Where nodes have no mounts of their own, it is seen in a mount namespace of noded's own, and goes with it.
     """
+    if cluster.parts.site.has_machines:
+        node.run(
+            "mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=0750", "tmpfs", "/srv/ganeti/file-storage"
+        )
+        return
     user = [] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
     inside = ["unshare", *user, "--mount", "sh", "-ec"]
     storage = node.path("/srv/ganeti/file-storage")

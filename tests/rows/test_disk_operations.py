@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed
-from tests.live.effects import marker, running_on
+from tests.live.effects import marker, running_on, seen
 from tests.rows.disk_files import MIB, fill, give_small_file_storage, holders, sizes
 from tests.rows.showing import shows
 
@@ -170,9 +170,9 @@ def test_new_primary_has_the_disks_that_were_carried_there(vcluster: VirtualClus
         instance.start()
     instance.stop()
 
-    first, second = (node.path("/srv/ganeti/file-storage") for node in vcluster.nodes[:2])
+    first, second = (node.seen_path("/srv/ganeti/file-storage") for node in vcluster.nodes[:2])
     vcluster.run(
-        "scp", "-q", "-r", "-oBatchMode=yes", "-oStrictHostKeyChecking=no", str(first / "one.vc"),
+        "scp", "-q", "-r", "-oBatchMode=yes", "-oStrictHostKeyChecking=no", f"{first}/one.vc",
         f"root@node2.vc:{second}",
     )  # fmt: skip
     instance.start()
@@ -184,7 +184,11 @@ def test_new_primary_has_the_disks_that_were_carried_there(vcluster: VirtualClus
 def test_disks_are_activated_and_deactivated(vcluster: VirtualCluster) -> None:
     instance = vcluster.add_instance("one", "file", primary="node2", start=False)
     [(node, disk, path)] = instance.activate_disks()
-    assert (node, disk, path) == ("node2.vc", "disk/0", str(instance.disk_paths()[0]))
+    assert (node, disk, path) == (
+        "node2.vc",
+        "disk/0",
+        seen(vcluster.node("node2"), instance.disk_paths()[0]),
+    )
     instance.deactivate_disks()
     instance.start()
     with pytest.raises(JobFailed, match="is marked to be up, cannot shutdown disks"):

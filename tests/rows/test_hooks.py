@@ -28,7 +28,7 @@ def test_hooks_of_an_operation(vcluster: VirtualCluster) -> None:
         [pre] = calls(node, "pre")
         [post] = calls(node, "post")
         assert (pre["HOST"], pre["GANETI_HOSTNAME"]) == (node.name, node.name)
-        assert pre["GANETI_DATA_DIR"] == str(node.path("/var/lib/ganeti"))
+        assert pre["GANETI_DATA_DIR"] == node.seen_path("/var/lib/ganeti")
         assert (pre["GANETI_HOOKS_PATH"], pre["GANETI_HOOKS_PHASE"]) == ("instance-add", "pre")
         assert (pre["GANETI_OP_CODE"], pre["GANETI_OBJECT_TYPE"]) == ("OP_INSTANCE_CREATE", "INSTANCE")
         assert (pre["GANETI_CLUSTER"], pre["GANETI_MASTER"]) == (vcluster.name, master.name)

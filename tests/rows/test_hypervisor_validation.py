@@ -15,7 +15,7 @@ from tests.rows.showing import shows
 
 ROW = "hypervisor validation"
 #: Nowhere on this machine, so that it is never this machine's KVM that is asked.
-KVM = "/opt/vcluster-trial/bin/kvm"
+KVM = "/srv/vcluster-trial/bin/kvm"
 
 # All that Ganeti asks of it when it validates (lib/hypervisor/hv_kvm/__init__.py, _KVMOPTS_CMDS).
 KVM_PROGRAM = """\
@@ -76,16 +76,16 @@ def test_parameters_of_kvm(vcluster: VirtualCluster) -> None:
     ):
         assert told in refused(vcluster, "gnt-cluster", wrong)
 
-    there = f"kvm:kvm_path={KVM},kernel_path=/opt/vcluster-trial/kernel"
+    there = f"kvm:kvm_path={KVM},kernel_path=/srv/vcluster-trial/kernel"
     for node in vcluster.nodes:
         put(node, KVM, KVM_PROGRAM)
     for node in vcluster.nodes[:2]:
-        put(node, "/opt/vcluster-trial/kernel")
+        put(node, "/srv/vcluster-trial/kernel")
     assert (
         "validation failed on node node3.vc: Parameter 'kernel_path' fails validation: not found or not a file"
-        " (current value: '/opt/vcluster-trial/kernel')"
+        " (current value: '/srv/vcluster-trial/kernel')"
     ) in refused(vcluster, "gnt-cluster", there)
-    put(vcluster.node("node3"), "/opt/vcluster-trial/kernel")
+    put(vcluster.node("node3"), "/srv/vcluster-trial/kernel")
     modify(vcluster, there)
 
     for wrong, told in (
@@ -118,7 +118,7 @@ def test_instances_of_kvm(vcluster: VirtualCluster) -> None:
     with pytest.raises(
         JobFailed, match=r"on node node2.vc: Parameter 'kernel_path' fails validation: not found"
     ):
-        instance.modify(hvparams={"kernel_path": "/opt/vcluster-trial/none"})
+        instance.modify(hvparams={"kernel_path": "/srv/vcluster-trial/none"})
     instance.modify(hvparams={"vnc_bind_address": "127.0.0.1"})
     assert instance.field("hv/vnc_bind_address") == "127.0.0.1"
     console = vcluster.run("gnt-instance", "console", "--show-cmd", "one").stdout
@@ -153,7 +153,7 @@ def test_parameters_of_xen_for_an_os(vcluster: VirtualCluster) -> None:
     for wrong, told in (
         ("xen-pvm:nonsense=1", "Unknown parameter 'nonsense'"),
         ("xen-pvm:cpu_weight=0", "'cpu_weight' fails syntax check: invalid weight"),
-        ("xen-pvm:kernel_path=/opt/vcluster-trial/none", "'kernel_path' fails validation: not found"),
+        ("xen-pvm:kernel_path=/srv/vcluster-trial/none", "'kernel_path' fails validation: not found"),
         ("nonsense:acpi=false", "Unknown hypervisor type 'nonsense'"),
     ):
         assert told in refused(vcluster, "gnt-os", wrong, "dd")

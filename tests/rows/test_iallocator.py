@@ -32,7 +32,7 @@ LAST_NODE = """
 
     with open(sys.argv[1]) as file:
         asked = json.load(file)
-    with open(os.environ["GANETI_ROOTDIR"] + "/root/asked", "w") as file:
+    with open(os.environ.get("GANETI_ROOTDIR", "") + "/root/asked", "w") as file:
         json.dump([sys.argv[2:], asked], file)
     print(json.dumps({"success": True, "info": "the last one", "result": [sorted(asked["nodes"])[-1]]}))
 """

@@ -10,7 +10,7 @@ import pytest
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.errors import JobFailed
-from tests.live.effects import disks, marker
+from tests.live.effects import disks, marker, seen
 from tests.rows.recorded import calls, recording
 from tests.rows.showing import shows
 
@@ -48,7 +48,8 @@ def test_create(vcluster: VirtualCluster) -> None:
         osparams_private={"pin": "1234"},
         osparams_secret={"once": "5678"},
     )
-    [seen] = calls(vcluster.node("node2"), "create")
+    second = vcluster.node("node2")
+    [told] = calls(second, "create")
     wanted = {
         "OS_API_VERSION": "20",
         "OS_NAME": "greeter",
@@ -68,13 +69,14 @@ def test_create(vcluster: VirtualCluster) -> None:
         "NIC_COUNT": "1",
         "NIC_0_MAC": "aa:00:00:12:34:56",
         "HOST": "node2.vc",
-        "CWD": str(vcluster.node("node2").path("/srv/ganeti/os/greeter")),
+        "CWD": vcluster.node("node2").seen_path("/srv/ganeti/os/greeter"),
     }
-    assert {name: seen.get(name) for name in wanted} == wanted
-    assert "INSTANCE_REINSTALL" not in seen
+    assert {name: told.get(name) for name in wanted} == wanted
+    assert "INSTANCE_REINSTALL" not in told
     [(where, found)] = disks(vcluster, "web.vc").items()
     files = sorted(found, key=lambda file: file.suffix)
-    assert (where, [seen["DISK_0_PATH"], seen["DISK_1_PATH"]]) == ("node2.vc", [str(one) for one in files])
+    assert where == "node2.vc"
+    assert [told["DISK_0_PATH"], told["DISK_1_PATH"]] == [seen(second, one) for one in files]
     assert files[0].read_bytes().startswith(b"hello from loud\0")
     # What is secret is used and not kept.
     config = vcluster.master.path("/var/lib/ganeti/config.data").read_text(encoding="utf-8")
@@ -98,8 +100,8 @@ def test_reinstall(vcluster: VirtualCluster) -> None:
     web.reinstall("greeter+default", osparams={"greeting": "again"})
     assert web.field("os") == "greeter+default"
     assert disk.read_bytes().startswith(b"again from default")
-    [seen] = calls(vcluster.node("node3"), "create")
-    assert seen["INSTANCE_REINSTALL"] == "1"
+    [told] = calls(vcluster.node("node3"), "create")
+    assert told["INSTANCE_REINSTALL"] == "1"
     # Over RAPI it is stopped before, and started afterwards.
     job = vcluster.rapi.post("instances/web.vc/reinstall", {"os": "greeter+default"})
     vcluster.rapi.wait_job(job, TIMEOUT)
@@ -118,10 +120,11 @@ def test_rename(vcluster: VirtualCluster) -> None:
     vcluster.scripts.add_os("plain", rename=recording("rename"))
     web = vcluster.add_instance("web", "file", primary="node2", os="plain+default", start=False)
     web.rename("shop")
-    [seen] = calls(vcluster.node("node2"), "rename")
-    assert (seen["OLD_INSTANCE_NAME"], seen["INSTANCE_NAME"]) == ("web.vc", "shop.vc")
-    assert seen["DISK_0_PATH"] == str(disk_of(vcluster, "shop.vc", "node2.vc"))
-    assert marker(Path(seen["DISK_0_PATH"])) == "web.vc disk 0\n"
+    [told] = calls(vcluster.node("node2"), "rename")
+    assert (told["OLD_INSTANCE_NAME"], told["INSTANCE_NAME"]) == ("web.vc", "shop.vc")
+    disk = disk_of(vcluster, "shop.vc", "node2.vc")
+    assert told["DISK_0_PATH"] == seen(vcluster.node("node2"), disk)
+    assert marker(disk) == "web.vc disk 0\n"
 
     vcluster.scripts.add_os("plain", rename="echo the registry is closed; exit 4", nodes=["node2"])
     job = vcluster.submit({"OP_ID": "OP_INSTANCE_RENAME", "instance_name": "shop.vc", "new_name": "mall.vc"})
@@ -204,7 +207,9 @@ def test_definition_of_a_folder(vcluster: VirtualCluster, tmp_path: Path) -> Non
 def test_image(vcluster: VirtualCluster) -> None:
     image = vcluster.node("node2").path("/root/image")
     image.write_bytes(b"a system" + bytes(1 << 20))
-    web = vcluster.add_instance("web", "file", primary="node2", os=None, osparams={"os-image": str(image)})
+    web = vcluster.add_instance(
+        "web", "file", primary="node2", os=None, osparams={"os-image": seen(vcluster.node("node2"), image)}
+    )
     assert web.status == "running"
     assert disk_of(vcluster, "web.vc", "node2.vc").read_bytes().startswith(b"a system\0")
     # One that needs a virtual machine to install is found, and refused without an image for that machine.
@@ -230,9 +235,9 @@ def test_export_and_import(vcluster: VirtualCluster) -> None:
     )
     web = vcluster.add_instance("web", "file", primary="node2", os="own+default")
     vcluster.run("gnt-backup", "export", "--long-sleep", "--node=node3", "web.vc")
-    [seen] = calls(vcluster.node("node2"), "export")
-    assert seen["EXPORT_DEVICE"] == str(disk_of(vcluster, "web.vc", "node2.vc"))
-    assert (seen["EXPORT_INDEX"], seen["INSTANCE_NAME"]) == ("0", "web.vc")
+    [told] = calls(vcluster.node("node2"), "export")
+    assert told["EXPORT_DEVICE"] == seen(vcluster.node("node2"), disk_of(vcluster, "web.vc", "node2.vc"))
+    assert (told["EXPORT_INDEX"], told["INSTANCE_NAME"]) == ("0", "web.vc")
 
     vcluster.scripts.add_os("own", export="echo out of paper >&2; exit 6", nodes=["node2"])
     failed = vcluster.run("gnt-backup", "export", "--long-sleep", "--node=node3", "web.vc", check=False)
@@ -243,9 +248,9 @@ def test_export_and_import(vcluster: VirtualCluster) -> None:
     vcluster.add_name("copy.vc")
     source = ("--src-node=node3", "--src-dir=web.vc")
     vcluster.run("gnt-backup", "import", "--node=node1", *source, "-t", "file", "--no-ip-check", "copy.vc")
-    [seen] = calls(vcluster.master, "import")
+    [told] = calls(vcluster.master, "import")
     disk = disk_of(vcluster, "copy.vc", "node1.vc")
-    assert (seen["IMPORT_DEVICE"], seen["IMPORT_INDEX"]) == (str(disk), "0")
+    assert (told["IMPORT_DEVICE"], told["IMPORT_INDEX"]) == (seen(vcluster.master, disk), "0")
     assert disk.read_bytes().startswith(b"web.vc disk 0\n\0\0was web.vc\n")
     [renamed] = calls(vcluster.master, "rename")
     assert (renamed["OLD_INSTANCE_NAME"], renamed["INSTANCE_NAME"]) == ("web.vc", "copy.vc")

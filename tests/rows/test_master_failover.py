@@ -10,13 +10,11 @@ import pytest
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import LuxiError
+from tests.rows.daemons import MASTER_DAEMONS, node_daemons
 from tests.rows.refusals import refusal
 from tests.rows.showing import shows
 
 pytestmark = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
-
-MASTER_DAEMONS = {"luxid", "rapi", "wconfd"}
-NODE_DAEMONS = {"noded", "confd"}
 
 
 @shows(
@@ -27,8 +25,8 @@ NODE_DAEMONS = {"noded", "confd"}
 def test_live_master_hands_over(vcluster: VirtualCluster) -> None:
     first, second, third = vcluster.nodes
     assert vcluster.master is first
-    assert set(first.daemons) == MASTER_DAEMONS | NODE_DAEMONS
-    assert set(second.daemons) == set(third.daemons) == NODE_DAEMONS
+    assert set(first.daemons) == MASTER_DAEMONS | node_daemons(vcluster)
+    assert set(second.daemons) == set(third.daemons) == node_daemons(vcluster)
     before = vcluster.add_instance()
     old_luxi = LuxiClient(vcluster.luxi.socket_path, connect_timeout=0.1)
     old_rapi = vcluster.rapi
@@ -38,8 +36,8 @@ def test_live_master_hands_over(vcluster: VirtualCluster) -> None:
     assert vcluster.master is second
     assert [node.is_master for node in vcluster.nodes] == [False, True, False]
     assert [node.holds_master_ip for node in vcluster.nodes] == [False, True, False]
-    assert set(second.daemons) == MASTER_DAEMONS | NODE_DAEMONS
-    assert set(first.daemons) == NODE_DAEMONS
+    assert set(second.daemons) == MASTER_DAEMONS | node_daemons(vcluster)
+    assert set(first.daemons) == node_daemons(vcluster)
     assert vcluster.luxi.query_cluster_info()["master"] == second.name
     assert vcluster.rapi.info()["master"] == second.name
     assert [node.run("gnt-cluster", "getmaster").lines for node in vcluster.nodes] == [[second.name]] * 3
@@ -88,7 +86,7 @@ def test_dead_master_comes_back_as_a_plain_node(vcluster: VirtualCluster) -> Non
 
     # It still takes itself for the master, and asks the others before it acts on it.
     assert first.voted_master == first.name
-    assert set(first.daemons) == NODE_DAEMONS
+    assert set(first.daemons) == node_daemons(vcluster)
     assert not first.holds_master_ip
     assert vcluster.master is second
     vcluster.run("gnt-cluster", "redist-conf")
@@ -133,7 +131,7 @@ def test_votes(vcluster: VirtualCluster) -> None:
     first.power_on()
     vcluster.run("gnt-cluster", "redist-conf")
     second.power_on()
-    assert set(first.daemons) == set(second.daemons) == NODE_DAEMONS
+    assert set(first.daemons) == set(second.daemons) == node_daemons(vcluster)
     vcluster.run("gnt-cluster", "redist-conf")
     assert {node.voted_master for node in vcluster.nodes} == {third.name}
     assert vcluster.verify() == []

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed
+from tests.rows.networks import nobody_answers
 from tests.rows.refusals import refusal
 from tests.rows.showing import shows
 
@@ -105,10 +106,10 @@ def test_dead_node_is_removed(vcluster: VirtualCluster) -> None:
 @shows("node add", "unknown names, addresses without a machine, names of nodes and wrong keys are refused")
 def test_what_cannot_be_added(vcluster: VirtualCluster) -> None:
     vcluster.add_name("nobody")
-    before = roles(vcluster)
+    before, port = roles(vcluster), vcluster.parts.site.ssh_port
     for argv, told in (
         (("nosuch",), "The given name (nosuch) does not resolve"),
-        (("nobody",), "ssh: connect to host nobody.vc port 2222: Connection refused"),
+        (("nobody",), f"ssh: connect to host nobody.vc port {port}: "),
         (("node2",), "Node node2.vc already in the cluster (as node2.vc) - please retry with '--readd'"),
         (("--readd", "node1"), "Node node1.vc is the master, cannot readd"),
         (("--readd", "nobody"), "Node nobody.vc not in the cluster - please retry without '--readd'"),
@@ -118,7 +119,9 @@ def test_what_cannot_be_added(vcluster: VirtualCluster) -> None:
     machine.path("/root/.ssh/authorized_keys").write_text("", encoding="ascii")
     assert "root@node4.vc: Permission denied (publickey)" in refusal(vcluster, *ADD, machine.name)
     machine.power_off()
-    assert "port 2222: Connection refused" in refusal(vcluster, *ADD, machine.name)
+    told = refusal(vcluster, *ADD, machine.name)
+    assert f"port {port}: " in told
+    assert nobody_answers(vcluster, told)
     # Nobody has said yes to its host key.
     assert "Host key verification failed" in refusal(vcluster, "gnt-node", "add", "--readd", "node3")
     assert roles(vcluster) == before
@@ -133,9 +136,11 @@ def test_what_cannot_be_added(vcluster: VirtualCluster) -> None:
 def test_node_of_another_cluster(vcluster: VirtualCluster) -> None:
     machine = vcluster.add_node(join=False)
     vcluster.add_name("other")
+    site = vcluster.parts.site
     machine.run(
-        "gnt-cluster", "init", "--master-netdev=lo", "--enabled-hypervisors=fake", "--nic-parameters=mode=routed",
-        "--enabled-disk-templates=diskless", "--ssh-key-type=rsa", "--node-parameters=ssh_port=2222", "other",
+        "gnt-cluster", "init", f"--master-netdev={site.master_netdev}", "--enabled-hypervisors=fake",
+        "--nic-parameters=mode=routed", "--enabled-disk-templates=diskless", "--ssh-key-type=rsa",
+        f"--node-parameters=ssh_port={site.ssh_port}", "other",
     )  # fmt: skip
     assert machine.run("gnt-node", "list", "--no-headers", "-o", "name,role").lines == ["node4.vc M"]
     before = roles(vcluster)

@@ -54,7 +54,7 @@ def test_definitions_are_found(vcluster: VirtualCluster) -> None:
         # By its UUID: LUOsDiagnose gives what the RPC gave (lib/cmdlib/operating_system.py:75).
         start = f"  Node: {uuid_of(vcluster, node.name)}"
         line = next(one for one in told.splitlines() if one.startswith(start) and "greeter" in one)
-        assert f"status: valid (path: {node.path('/srv/ganeti/os/greeter')})" in line
+        assert f"status: valid (path: {node.seen_path('/srv/ganeti/os/greeter')})" in line
         assert "[API versions: 15, 20] [variants: plain, loud] [parameters: greeting]" in line
     assert vcluster.verify() == []
 

@@ -12,14 +12,14 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, UserError
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
+from pytest_ganeti_vcluster.keeper.client import Child
 from tests.leaks import settle
 from tests.rows.booting import boot_id
+from tests.rows.daemons import MASTER_DAEMONS, node_daemons
+from tests.rows.networks import nobody_answers
 from tests.rows.showing import shows
 
 pytestmark = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
-
-MASTER_DAEMONS = {"luxid", "rapi", "wconfd"}
-NODE_DAEMONS = {"noded", "confd"}
 
 
 def use_oob(cluster: VirtualCluster) -> None:
@@ -49,6 +49,18 @@ def delay(node: VirtualNode, seconds: float) -> dict[str, object]:
     return {"OP_ID": "OP_TEST_DELAY", "duration": seconds, "on_master": False, "on_nodes": [node.name]}
 
 
+def spawn(cluster: VirtualCluster, node: VirtualNode, *argv: str) -> Child:
+    """Have a program run on a node, for nobody there."""
+    parts = cluster.parts
+    command = parts.site.command(node.boot_node.site, argv)
+    assert command is not None
+    if parts.site.has_machines:
+        return parts.keeper.spawn(command.argv, stdout=node.path("/tmp/out"), env={}, cwd=command.folder)
+    # Where the kernel cannot change what it tells of a forked program, that has the fork server's environment.
+    disguised = {"GANETI_ROOTDIR": str(node.root.parent / "no-such-node")}
+    return parts.keeper.spawn(argv, stdout=node.path("/tmp/out"), env=disguised, cwd=node.path("/root"))
+
+
 @shows("node oob", "`gnt-node power off` and `on` end the node's processes, and start them again")
 def test_off_and_on_by_the_helper(vcluster: VirtualCluster) -> None:
     node = vcluster.node("node2")
@@ -58,21 +70,21 @@ def test_off_and_on_by_the_helper(vcluster: VirtualCluster) -> None:
         vcluster.submit({"OP_ID": "OP_OOB_COMMAND", "command": "power-off", "node_names": ["node2.vc"]}).wait(
             60
         )
-    assert set(node.daemons) == NODE_DAEMONS
+    assert set(node.daemons) == node_daemons(vcluster)
 
     # The command marks it offline first (lib/client/gnt_node.py, PowerNode).
     vcluster.run("gnt-node", "power", "-f", "off", "node2")
 
     assert not node.is_on
     assert node.daemons == {}
-    assert "Connection refused" in login(vcluster, node, "true").stderr
+    assert nobody_answers(vcluster, login(vcluster, node, "true").stderr)
     assert powered(vcluster)["node2.vc"] == "unpowered"
     assert vcluster.run("gnt-node", "list", "-o", "powered", "--no-headers", "node2").lines == ["N"]
 
     # Twice: a machine that is on takes no notice.
     for _time in range(2):
         vcluster.run("gnt-node", "power", "on", "node2")
-        assert set(node.daemons) == NODE_DAEMONS
+        assert set(node.daemons) == node_daemons(vcluster)
 
     assert login(vcluster, node, "hostname").stdout == "node2.vc\n"
     vcluster.run("gnt-node", "modify", "-f", "--offline=no", "node2")
@@ -110,7 +122,7 @@ def test_power_cycle_of_the_master(vcluster: VirtualCluster) -> None:
     master.run(*by_hand.split())
 
     assert boot_id(master) not in {before, None}
-    assert set(master.daemons) == MASTER_DAEMONS | NODE_DAEMONS
+    assert set(master.daemons) == MASTER_DAEMONS | node_daemons(vcluster)
     # luxid looks for dead jobs every 307 seconds (src/Ganeti/Constants.hs, luxidJobqueuePollInterval), or when told.
     assert job.status == "running"
     vcluster.run("gnt-job", "cancel", "--kill", "--yes-do-it", str(job.id), check=False)
@@ -151,7 +163,7 @@ def test_powercycle(vcluster: VirtualCluster) -> None:
 
     assert told.stderr == "Reboot scheduled in 5 seconds\n"
     assert not settle(lambda: boot_id(node) in {before, None}, timeout=30)
-    assert not settle(lambda: set(node.daemons) != NODE_DAEMONS, timeout=30)
+    assert not settle(lambda: set(node.daemons) != node_daemons(vcluster), timeout=30)
     assert not {daemon.pid for daemon in node.daemons.values()} & set(pids.values())
     assert not settle(lambda: instance.status != "ERROR_down", timeout=30)
     assert spared.status == "running"
@@ -200,9 +212,9 @@ def test_power_is_the_same_for_every_process(vcluster: VirtualCluster) -> None:
     vcluster.restore(asleep)
     assert not node.is_on
     assert node.daemons == {}
-    assert "Connection refused" in login(vcluster, node, "true").stderr
+    assert nobody_answers(vcluster, login(vcluster, node, "true").stderr)
     vcluster.reset()
-    assert set(node.daemons) == NODE_DAEMONS
+    assert set(node.daemons) == node_daemons(vcluster)
     assert login(vcluster, node, "hostname").stdout == "node3.vc\n"
     assert vcluster.verify() == []
 
@@ -220,12 +232,7 @@ def test_crash(vcluster: VirtualCluster) -> None:
     )
     sleeper.start()
     keeper = vcluster.parts.keeper
-    # Where the kernel cannot change what it tells of a forked program, that has the fork server's environment.
-    disguised = {"GANETI_ROOTDIR": str(vcluster.root / "no-such-node")}
-    kept, ended = (
-        keeper.spawn(["sleep", "600"], stdout=one.path("/tmp/out"), env=disguised, cwd=one.path("/root"))
-        for one in (vcluster.node("node3"), node)
-    )
+    kept, ended = (spawn(vcluster, one, "sleep", "600") for one in (vcluster.node("node3"), node))
     assert not settle(lambda: len([one for one in keeper.processes() if one.name == "sleep"]) < 3)
     others = {name: daemon.pid for name, daemon in vcluster.node("node3").daemons.items()}
 
@@ -253,6 +260,6 @@ def test_old_master_comes_back(vcluster: VirtualCluster) -> None:
     new.run("gnt-cluster", "master-failover")
     assert vcluster.master is new
     old.power_on()
-    assert set(old.daemons) == NODE_DAEMONS
+    assert set(old.daemons) == node_daemons(vcluster)
     assert vcluster.master is new
     assert not old.holds_master_ip

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import RapiError
+from tests.rows.networks import listens, place_of
 from tests.rows.showing import shows
 
 pytestmark = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
 
 PORT = 5080
 
+#: What becomes of a connection to where nobody is; through an outlet of engine `namespaces` it is broken off.
+OUT_OF_REACH = r"Connection refused|reset by peer|without response|EOF occurred|timed out"
+
 
 def at(cluster: VirtualCluster, host: str) -> RapiClient:
     """Give a client of the RAPI at an address, which checks its certificate."""
     access = cluster.rapi_access
     return RapiClient(
-        f"https://{host}:{PORT}",
+        f"https://{place_of(cluster, host, PORT)}",
         access.username,
         access.password,
         access.ca_file,
@@ -34,20 +36,18 @@ def at(cluster: VirtualCluster, host: str) -> RapiClient:
 def test_rapi_follows_the_master(vcluster: VirtualCluster) -> None:
     first, second, third = vcluster.nodes
     client = vcluster.rapi
-    assert client.url == f"https://{vcluster.ip}:{PORT}"
+    assert client.url == f"https://{place_of(vcluster, vcluster.ip, PORT)}"
     assert client.info()["master"] == first.name
     # At the master's own address, too, and nowhere else.
     assert at(vcluster, first.ip).info()["master"] == first.name
     for node in (second, third):
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((node.ip, PORT), timeout=5)
+        assert not listens(node, PORT)
 
     second.run("gnt-cluster", "master-failover")
 
     assert client.info()["master"] == second.name
     assert at(vcluster, second.ip).info()["master"] == second.name
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((first.ip, PORT), timeout=5)
+    assert not listens(first, PORT)
 
 
 @shows(
@@ -58,14 +58,14 @@ def test_rapi_without_a_master(vcluster: VirtualCluster) -> None:
     first, second, _third = vcluster.nodes
     client = vcluster.rapi
     vcluster.run("gnt-cluster", "deactivate-master-ip", "--yes")
-    with pytest.raises(RapiError, match="Connection refused"):
+    with pytest.raises(RapiError, match=OUT_OF_REACH):
         client.info()
     assert at(vcluster, first.ip).info()["master"] == first.name
     vcluster.run("gnt-cluster", "activate-master-ip")
     assert client.info()["master"] == first.name
 
     first.power_off()
-    with pytest.raises(RapiError, match="Connection refused"):
+    with pytest.raises(RapiError, match=OUT_OF_REACH):
         client.info()
     second.run("gnt-cluster", "master-failover")
     assert client.info()["master"] == second.name

@@ -36,7 +36,7 @@ _OFFICIAL = f"""\
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from ganeti.rapi import client
-certificate = os.environ["GANETI_ROOTDIR"] + "{_LIB}rapi.pem"
+certificate = os.environ.get("GANETI_ROOTDIR", "") + "{_LIB}rapi.pem"
 config = client.GenericCurlConfig(cafile=certificate, verify_hostname=False, proxy="")
 user, password = sys.argv[3:]
 print(client.GanetiRapiClient(sys.argv[2], username=user, password=password, curl_config_fn=config).GetVersion())
@@ -61,7 +61,11 @@ def _check_trust(cluster: VirtualCluster) -> None:
     assert cluster.rapi.info()["name"] == cluster.name
     for node in cluster.nodes:
         key = node.path(_LIB + "hmac.key").read_bytes()
-        assert ConfdClient(key, node.ip, CONFD_PORT).query(REQ_PING, "").ok
+        assert (
+            ConfdClient(key, node.ip, CONFD_PORT, make_socket=node.boot_node.site.network.new_socket)
+            .query(REQ_PING, "")
+            .ok
+        )
 
 
 @shows(

@@ -11,11 +11,18 @@ from pytest_ganeti_vcluster.cluster.making.building import build_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
+from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from tests.rows.ganeti_copy import copy_ganeti
 from tests.rows.recorded import calls, recording
 from tests.rows.showing import shows
 
 _OP = {"OP_ID": "OP_RESTRICTED_COMMAND", "use_locking": False}
+
+
+def seen_command(node: VirtualNode) -> str:
+    """Give the path of command `look` on a node."""
+    return node.seen_path("/etc/ganeti/restricted-commands/look")
+
 
 three_nodes = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
 
@@ -33,7 +40,9 @@ def test_allowed(vcluster: VirtualCluster) -> None:
     assert [line for line in said if "I am" in line] == ["node3.vc: I am node3.vc", "node2.vc: I am node2.vc"]
     [seen] = calls(vcluster.node("node3"), "look")
     # Nothing of the caller's: no arguments, and of the environment only what keeps it on its node.
-    assert (seen["ARGUMENTS"], seen["GANETI_ROOTDIR"]) == ("", str(vcluster.node("node3").root))
+    assert (seen["ARGUMENTS"], seen["HOST"]) == ("", "node3.vc")
+    own_root = str(vcluster.node("node3").root) if vcluster.engine == "loopback" else None
+    assert seen.get("GANETI_ROOTDIR") == own_root
     assert calls(vcluster.master, "look") == []
     vcluster.run("gnt-node", "restricted-command", "-g", "default", "look")
     assert [len(calls(node, "look")) for node in vcluster.nodes] == [1, 2, 2]
@@ -63,9 +72,9 @@ def test_refused(vcluster: VirtualCluster) -> None:
     for node, (_ok, text) in zip(vcluster.nodes, answers):
         assert text == f"Command 'look' on node '{node.name}' failed: Executing command 'look' failed"
     why = [
-        f"access(2) thinks '{closed}' can't be executed",
-        f"Permissions on '{open_to_all}' are too permissive",
-        f"Can't stat(2) '{vcluster.node('node3').path('/etc/ganeti/restricted-commands/look')}'",
+        f"access(2) thinks '{seen_command(vcluster.node('node1'))}' can't be executed",
+        f"Permissions on '{seen_command(vcluster.node('node2'))}' are too permissive",
+        f"Can't stat(2) '{seen_command(vcluster.node('node3'))}'",
     ]
     for node, reason in zip(vcluster.nodes, why):
         assert reason in node.log("noded")
@@ -88,7 +97,7 @@ def test_refused_names(vcluster: VirtualCluster) -> None:
     assert [job.wait(TIMEOUT)[0][0][0] for job in jobs] == [False] * 3
     assert "Invalid command name" in first.log("noded")
     assert "Command name contains forbidden characters" in second.log("noded")
-    assert f"'{third.path('/etc/ganeti/restricted-commands')}' are too permissive" in third.log("noded")
+    assert f"'{third.seen_path('/etc/ganeti/restricted-commands')}' are too permissive" in third.log("noded")
 
 
 @three_nodes

@@ -13,6 +13,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from tests.leaks import settle
 from tests.rows.booting import boot_id
+from tests.rows.daemons import MASTER_DAEMONS, node_daemons
 from tests.rows.showing import shows
 
 pytestmark = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
@@ -46,10 +47,10 @@ def test_dead_daemons(vcluster: VirtualCluster) -> None:
     third.run_watcher()
     assert not second.daemon("noded").running
     second.run_watcher()
-    assert set(second.daemons) == {"noded", "confd"}
+    assert set(second.daemons) == node_daemons(vcluster)
     master.run_watcher()
 
-    assert set(master.daemons) == {"noded", "confd", "wconfd", "luxid", "rapi"}
+    assert set(master.daemons) == MASTER_DAEMONS | node_daemons(vcluster)
     assert master.daemon("luxid").pid == luxid
     assert not killed & {daemon.pid for daemon in master.daemons.values()}
     # It asked the new RAPI, which answers at the node's address.
@@ -112,7 +113,7 @@ def test_pause(vcluster: VirtualCluster) -> None:
     second.run_watcher()
     assert not second.daemons
     second.run_watcher("--ignore-pause")
-    assert set(second.daemons) == {"noded", "confd"}
+    assert set(second.daemons) == node_daemons(vcluster)
     kill(master, "confd")
     master.run_watcher()
     assert master.daemon("confd").running
@@ -139,7 +140,8 @@ def test_old_jobs(vcluster: VirtualCluster) -> None:
 
     assert sorted(archive.glob("*/job-*")) == jobs[1:]
     [log] = master.path("/var/log/ganeti/master-cleaner").iterdir()
-    assert f"removed '{jobs[0]}'" in log.read_text(encoding="utf-8")
+    removed = master.seen_path(f"/var/lib/ganeti/queue/archive/{jobs[0].relative_to(archive)}")
+    assert f"removed '{removed}'" in log.read_text(encoding="utf-8")
 
 
 @shows("cleaner", "`ganeti-cleaner node` removes certificates that are over and old files of the watcher")
@@ -152,7 +154,7 @@ def test_old_files_of_a_node(vcluster: VirtualCluster) -> None:
         node.run(
             python,
             "-c",
-            f"import os, sys; sys.path.insert(0, os.environ['VCLUSTER_SHARE']); {made % seconds}",
+            f"import sys; sys.path.insert(0, {str(vcluster.ganeti.share)!r}); {made % seconds}",
         ).stdout.strip()
         for seconds in (1, 3600)
     )
@@ -166,15 +168,16 @@ def test_old_files_of_a_node(vcluster: VirtualCluster) -> None:
     checker = node.path("/root/is-over")
     checker.write_text("#!/bin/sh\n! openssl x509 -checkend 0 -noout -in $1\n", encoding="ascii")
     checker.chmod(0o755)
-    certificate = str(crypto / over / "cert")
-    assert not settle(lambda: node.run(str(checker), certificate, check=False).returncode)
+    certificate = node.seen_path(f"/var/run/ganeti/crypto/{over}/cert")
+    is_over = node.seen_path("/root/is-over")
+    assert not settle(lambda: node.run(is_over, certificate, check=False).returncode)
 
     # Debian's 3.0.2 has given VerifyX509Certificate a parameter that check-cert-expired does not: it cannot tell.
     by_itself = node.run(str(vcluster.parts.farm.lib / "check-cert-expired"), certificate, check=False)
     node.run("ganeti-cleaner", "node")
     assert (crypto / over).exists() == (by_itself.returncode != 0)
     # The variable is Ganeti's own (daemons/ganeti-cleaner.in).
-    node.run("ganeti-cleaner", "node", env={"CHECK_CERT_EXPIRED": str(checker)})
+    node.run("ganeti-cleaner", "node", env={"CHECK_CERT_EXPIRED": is_over})
 
     assert {one.name for one in crypto.iterdir()} == {valid}
     assert [path.exists() for path in files] == [False, True]
