@@ -20,6 +20,7 @@ from typing import NamedTuple, NoReturn
 
 from pytest_ganeti_vcluster.engines.namespaces import kernel
 from pytest_ganeti_vcluster.engines.namespaces.control import ask
+from pytest_ganeti_vcluster.engines.namespaces.porter import WAY_OUT
 from pytest_ganeti_vcluster.engines.namespaces.switch import port_commands
 
 #: Where a node finds what of the machine's /etc its own does not replace.
@@ -40,19 +41,19 @@ FOLDERS = (
     ("tmp", "/tmp"),  # noqa: S108  the node's own
 )
 
-#: What is written there is the kernel's to do, with the machine; see `_INIT`.
+#: What is written there is the kernel's to do, with the machine. Some kernels do not have it.
 SYSRQ = "/proc/sysrq-trigger"
 
 # The first process of a node does next to nothing. It adopts and reaps what daemons leave, as every init does, goes
 # when told to, and has the node started again or switched off when a program asks the kernel for that, as Ganeti does
 # (lib/hypervisor/hv_base.py, LinuxPowercycle). What it waits for is first_process.WAITED_FOR.
-_INIT = """\
+INIT = """\
 trap "exit 0" TERM
-while [ -p /proc/sysrq-trigger ]; do
-  head --bytes=1 /proc/sysrq-trigger > /run/vcluster-key & wait $!
+while [ -p {sysrq} ]; do
+  head --bytes=1 {sysrq} > /run/vcluster-key & wait $!
   case "$(cat /run/vcluster-key)" in
-    b) /etc/vcluster-oob power-cycle "$(hostname)" ;;
-    o) /etc/vcluster-oob power-off "$(hostname)" ;;
+    b) {way_out} power-cycle "$(hostname)" ;;
+    o) {way_out} power-off "$(hostname)" ;;
   esac
 done
 sleep infinity & wait $!
@@ -141,7 +142,7 @@ def _be_first_process(config: Config, tell: int, go_on: int, parent: int) -> NoR
         gone.poll()
         kernel.die_with_parent(signal.SIGKILL)
         os.chdir("/")
-        os.execv("/bin/sh", [f"[{config.name}]", "-c", _INIT])  # noqa: S606
+        os.execv("/bin/sh", [f"[{config.name}]", "-c", INIT.format(sysrq=SYSRQ, way_out=WAY_OUT)])  # noqa: S606
     except BaseException:  # noqa: BLE001  whatever it is, a fork must not go on as its parent
         traceback.print_exc()
     os._exit(1)
