@@ -14,5 +14,4 @@ _HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
-            showing.skip_elsewhere(item)
             showing.attach(item)

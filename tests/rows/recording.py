@@ -20,7 +20,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{showing.MARKER}(row, what, because): see tests/rows/showing.py")
-    config.addinivalue_line("markers", f"{showing.ONLY_ON}(engine, why): see tests/rows/showing.py")
     wanted = config.getoption("--rows")
     # With xdist all reports come to the controller.
     if wanted and not hasattr(config, "workerinput"):

@@ -16,7 +16,6 @@ from pytest_ganeti_vcluster.testing.collection import spec_of
 from tests.rows.design import BY_NAME
 
 MARKER = "row"
-ONLY_ON = "only_on"
 _PROPERTY = "row"
 
 #: The engine of which rows were shown first.
@@ -41,24 +40,11 @@ def shows(row: str, what: str, *, because: Sequence[str] = ()) -> pytest.MarkDec
     return pytest.mark.row(row, what, tuple(because))
 
 
-def only_on(engine: str, why: str) -> pytest.MarkDecorator:
-    """Mark a test as one of an engine, whose subject others do not have: there it is skipped, with this reason."""
-    return pytest.mark.only_on(engine, why)
-
-
 def engine_of(item: pytest.Item) -> str:
     """Name the engine that a test's clusters have in this run."""
     settings = item.config.stash[state.SETTINGS]
     wanted = spec_of(item, settings).engine or settings.engine
     return LOOPBACK if wanted == "auto" else wanted
-
-
-def skip_elsewhere(item: pytest.Item) -> None:
-    """Have a test skipped where it says nothing: see `only_on`."""
-    for mark in item.iter_markers(ONLY_ON):
-        engine, why = mark.args
-        if engine_of(item) != engine:
-            item.add_marker(pytest.mark.skip(reason=f"on engine {engine!r} only: {why}"))
 
 
 @attrs.frozen(order=True)

@@ -65,6 +65,7 @@ def test_disk_larger_than_its_node_s(vcluster: VirtualCluster) -> None:
         vcluster.add_instance(disk_template="file", disks=[{"size": 3072}])
 
 
+@pytest.mark.only_on("loopback", "without a size a node has the machine's file system as it is")
 @shows(
     ROW, "a node of which nothing is said has the machine's file system, less its own disks", because=OWN[:1]
 )

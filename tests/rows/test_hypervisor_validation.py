@@ -129,6 +129,7 @@ def test_instances_of_kvm(vcluster: VirtualCluster) -> None:
     assert vcluster.add_instance("two", primary="node2").status == "running"
 
 
+@pytest.mark.only_on("loopback", "its default kernel is outside of what a node has of its own")
 @shows(ROW, "parameters of Xen are checked for an OS", because=("hypervisor-files",))
 def test_parameters_of_xen_for_an_os(vcluster: VirtualCluster) -> None:
     for node in vcluster.nodes:
@@ -159,6 +160,7 @@ def test_parameters_of_xen_for_an_os(vcluster: VirtualCluster) -> None:
         assert told in refused(vcluster, "gnt-os", wrong, "dd")
 
 
+@pytest.mark.only_on("loopback", "its default kernel is outside of what a node has of its own")
 @pytest.mark.skipif(
     any(shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") for name in ("xm", "xl")),
     reason="this machine has Xen, which is not to be asked",
