@@ -301,7 +301,11 @@ class Site(Protocol):
 
 @attrs.frozen
 class Command:
-    """What runs a command on a node: arguments, and the folder to start it in."""
+    """What runs a command on a node: arguments, and the folder to start it in.
+
+    `has_own_programs`: programs of the node are not all on this machine.
+    """
 
     argv: Sequence[str]
     folder: Path
+    has_own_programs: bool = False

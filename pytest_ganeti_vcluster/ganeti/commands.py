@@ -89,7 +89,8 @@ class NodeShell:
         if command is None:
             result = CommandResult(argv, self.name, _NOT_REACHED, "", f"{self.name} is switched off", 0.0)
             return result.check() if check else result
-        if "/" not in argv[0] and shutil.which(argv[0], path=environment.get("PATH")) is None:
+        is_here = "/" in argv[0] or shutil.which(argv[0], path=environment.get("PATH")) is not None
+        if not (is_here or command.has_own_programs):
             result = CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
             return result.check() if check else result
         outcome = self.keeper.run(

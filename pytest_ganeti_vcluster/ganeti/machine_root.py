@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 
 from pytest_ganeti_vcluster.engines.base import NodeSite
 from pytest_ganeti_vcluster.engines.hardware import write_bridges, write_capacity
+from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.node_root import (
     BRIDGES,
     DD_OS,
@@ -16,7 +16,7 @@ from pytest_ganeti_vcluster.ganeti.node_root import (
     OS_SCRIPTS,
     RUNNING_INSTANCES,
 )
-from pytest_ganeti_vcluster.ganeti.unmodified import RAPI_ARGUMENTS
+from pytest_ganeti_vcluster.ganeti.unmodified import RAPI_ARGUMENTS, version_links
 
 _FOLDERS = (
     "etc/ganeti/hooks",
@@ -32,18 +32,16 @@ _FOLDERS = (
 # Debian's package has the same file with empty values.
 _DEFAULTS = f"RAPI_ARGS='{shlex.join(RAPI_ARGUMENTS)}'\n"
 
-_CONF = Path("/etc/ganeti")
 
-
-def furnish_machine(node: NodeSite, capacity: Mapping[str, int]) -> None:
+def furnish_machine(node: NodeSite, capacity: Mapping[str, int], installation: GanetiInstallation) -> None:
     """Put into a node's root folder what an admin has there before a cluster is made, and what packages have put.
 
-    `capacity` as in `write_capacity`.
+    `capacity` as in `write_capacity`; `installation` is what the node is to run.
     """
     root = node.root
     for folder in _FOLDERS:
         (root / folder).mkdir(parents=True)
-    for name, target in version_links().items():
+    for name, target in version_links(installation).items():
         (root / "etc/ganeti" / name).symlink_to(target)
     (root / "etc/default/ganeti").write_text(_DEFAULTS, encoding="utf-8")
     (root / "etc/ganeti/file-storage-paths").write_text(FILE_STORAGE_PATHS, encoding="utf-8")
@@ -55,9 +53,3 @@ def furnish_machine(node: NodeSite, capacity: Mapping[str, int]) -> None:
     state = root / RUNNING_INSTANCES
     state.mkdir(parents=True)
     state.chmod(0o775)
-
-
-def version_links() -> dict[str, str]:
-    """Return, by name, the links by which Debian's packages choose a version of Ganeti; none without them."""
-    entries = _CONF.iterdir() if _CONF.is_dir() else ()
-    return {entry.name: str(entry.readlink()) for entry in entries if entry.is_symlink()}

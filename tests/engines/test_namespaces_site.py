@@ -20,7 +20,8 @@ from pytest_ganeti_vcluster.cluster.making.sites import tools_of
 from pytest_ganeti_vcluster.engines.base import OOB_PROGRAM, SHARED_PLACE, NodeSite
 from pytest_ganeti_vcluster.engines.hardware import write_bridges, write_capacity
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
-from pytest_ganeti_vcluster.engines.namespaces.machine import INIT
+from pytest_ganeti_vcluster.engines.namespaces.layers import NO_LAYERS, Layers
+from pytest_ganeti_vcluster.engines.namespaces.machine import INIT, OUTSIDE_MODULES
 from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite, plan_for
 from pytest_ganeti_vcluster.engines.namespaces.storage import DEVICE
@@ -44,7 +45,8 @@ def _possible() -> None:
 class Machines:
     """A site with two nodes that are up."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, layers: Layers = NO_LAYERS) -> None:
+        self.layers = layers
         self.keeper = Keeper.start(create_root(base), token=secrets.token_hex(16))
         self.site = self.attach()
         self.site.create()
@@ -62,6 +64,7 @@ class Machines:
             tools=tools_of(find_installation(Settings.read())),
             cluster_name="cluster.vc",
             token="00",
+            layers=self.layers,
         )
 
     def run(self, node: NodeSite, *argv: str) -> Outcome:
@@ -346,6 +349,25 @@ def test_a_second_cluster_has_the_same_addresses_at_the_same_time(
             assert one.output(one.nodes[0], ssh) == str(one.keeper.root)
     finally:
         other.keeper.stop()
+
+
+def test_what_is_laid_over_usr_is_there_and_hides_what_was(clusters_root: Path, tmp_path: Path) -> None:
+    for name in ("usr/sbin/of-a-layer", "usr/bin/true"):
+        program = tmp_path / name
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\necho laid over\n")
+        program.chmod(0o755)
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/of_a_layer.py").touch()
+    made = Machines(clusters_root, Layers((tmp_path / "usr",), tmp_path / "modules"))
+    try:
+        node = made.nodes[0]
+        assert made.output(node, ["sh", "-c", "of-a-layer; /usr/bin/true"]).split("\n") == ["laid over"] * 2
+        assert made.output(node, ["ls", OUTSIDE_MODULES]) == "of_a_layer.py"
+        assert made.output(node, ["python3", "-c", "print(1)"]) == "1"
+        assert made.run(node, "touch", "/usr/sbin/new").returncode
+    finally:
+        made.keeper.stop()
 
 
 def test_all_ends_with_a_keeper_that_is_killed(clusters_root: Path) -> None:

@@ -183,9 +183,10 @@ def test_each_engine_has_its_images_and_some_depend_on_the_machine(
     digests = {image_key(one, installation, SETTINGS).digest for one in (SPEC, spec)}
     assert "namespaces" in image_key(spec, installation, SETTINGS).label
     # As if something was installed that has a folder in /etc.
-    links = {**taken_from_machine("namespaces"), "installed": "/run/host/etc/installed"}
+    links = {**taken_from_machine("namespaces", installation), "installed": "/run/host/etc/installed"}
     monkeypatch.setattr(
-        f"{image_key.__module__}.taken_from_machine", lambda engine: links if engine == "namespaces" else {}
+        f"{image_key.__module__}.taken_from_machine",
+        lambda engine, _installation: links if engine == "namespaces" else {},
     )
     digests |= {image_key(one, installation, SETTINGS).digest for one in (SPEC, spec)}
     assert len(digests) == 3

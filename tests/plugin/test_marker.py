@@ -205,7 +205,7 @@ def test_what_needs_an_installed_ganeti_is_skipped_with_another_one(
     monkeypatch.setattr(choice, "try_namespaces", lambda: whole)
     settings = Settings.read()
     installed = attrs.evolve(find_installation(settings), prefix=Path("/"))
-    for prefix, reason in ((Path("/"), ""), (tmp_path, "where it would not find its own files")):
+    for prefix, reason in ((Path("/"), ""), (tmp_path, "could be laid over the machine's")):
         found = attrs.evolve(installed, prefix=prefix)
         monkeypatch.setattr(collection, "find_installation", lambda *_, found=found: found)
         told = collection.SkipReasons(settings).of_spec(ClusterSpec(needs={"partition"}))

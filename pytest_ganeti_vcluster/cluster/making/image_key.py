@@ -61,7 +61,7 @@ def image_key(spec: ClusterSpec, installation: GanetiInstallation, settings: Set
         "python": _look(installation.python),
         "user": [os.geteuid(), os.getegid()],
         "engine": engine,
-        "machine": taken_from_machine(engine),
+        "machine": taken_from_machine(engine, installation),
         "spec": {name: getattr(spec, name) for name in wanted},
     }
     text = json.dumps(_plain(ingredients), sort_keys=True)

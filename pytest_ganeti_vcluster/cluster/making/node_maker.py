@@ -85,7 +85,7 @@ class NodeMaker:
         """Make the root folder of a node that has its place."""
         if self._site.has_machines:
             self._site.furnish(node.site)
-            furnish_machine(node.site, spec.capacity)
+            furnish_machine(node.site, spec.capacity, self._farm.installation)
             self._site.bring_up(node.site)
             return
         make_node_root(

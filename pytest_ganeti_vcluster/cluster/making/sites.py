@@ -14,7 +14,7 @@ from pytest_ganeti_vcluster.engines.namespaces.furnishing import links_out
 from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import check_storage
 from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite, plan_for
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
-from pytest_ganeti_vcluster.ganeti.machine_root import version_links
+from pytest_ganeti_vcluster.ganeti.unmodified import layers_of, version_links
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.settings import Settings, cache_folder
 
@@ -61,6 +61,7 @@ def make_site(
             tools=tools,
             cluster_name=cluster_name,
             token=token,
+            layers=layers_of(installation, root / "farm"),
         )
         site.create()
         return site
@@ -89,6 +90,7 @@ def attach_site(
             tools=tools,
             cluster_name=cluster_name,
             token=token,
+            layers=layers_of(installation, keeper.root / "farm"),
         )
         site.check()
         return site
@@ -102,11 +104,14 @@ def attach_site(
     )
 
 
-def taken_from_machine(engine: str) -> dict[str, str]:
+def taken_from_machine(engine: str, installation: GanetiInstallation) -> dict[str, str]:
     """Return what the nodes of an engine have of this machine in their root folders: links, by name."""
     if engine != "namespaces":
         return {}
-    return {**links_out(), **{f"ganeti/{name}": target for name, target in version_links().items()}}
+    return {
+        **links_out(),
+        **{f"ganeti/{name}": target for name, target in version_links(installation).items()},
+    }
 
 
 def tools_of(installation: GanetiInstallation) -> SiteTools:

@@ -26,6 +26,9 @@ from pytest_ganeti_vcluster.engines.namespaces.switch import port_commands
 #: Where a node finds what of the machine's /etc its own does not replace.
 OUTSIDE_ETC = "/run/host/etc"
 
+#: Where a node finds Python modules that a Ganeti which is laid over its /usr has brought along.
+OUTSIDE_MODULES = "/run/host/modules"
+
 #: The interface of a node that joins it to the others.
 INTERFACE = "eth0"
 
@@ -66,6 +69,7 @@ class Config(NamedTuple):
     The switch, which is told at `control`, knows it as a party by its `number`.
     `hardware_address` is its network card's, which it keeps: the others know it by that when it has booted again.
     `covers` are files and folders outside, with the place that each takes on the node, which must exist there.
+    `layers` are the options of a mount over /usr, empty for none.
     `boot_id` is a file in it that says what the kernel would say of a machine that has booted. `master_ip` is an
     address with prefix length that the node has as if Ganeti's script had set it up; empty where it has none.
     """
@@ -81,6 +85,7 @@ class Config(NamedTuple):
     sshd: str
     boot_id: str
     covers: list[list[str]]
+    layers: str
     master_ip: str = ""
 
 
@@ -152,6 +157,8 @@ def _set_up_files(config: Config) -> None:
     """Give the node files of its own, and devices and views of the kernel that fit it."""
     kernel.make_mounts_private()
     root = Path(config.root)
+    if config.layers:
+        kernel.mount("layers", "/usr", "overlay", config.layers)
     # Opened now: what is mounted may well hide them.
     etc = os.open("/etc", os.O_PATH)
     own = [(os.open(root / inner, os.O_PATH), place) for inner, place in FOLDERS]
@@ -165,7 +172,7 @@ def _set_up_files(config: Config) -> None:
         kernel.bind(f"/proc/self/fd/{descriptor}", place)
         os.close(descriptor)
         if place == "/run":
-            for folder in (OUTSIDE_ETC, "/run/lock", "/run/sshd"):
+            for folder in (OUTSIDE_ETC, OUTSIDE_MODULES, "/run/lock", "/run/sshd"):
                 Path(folder).mkdir(parents=True, exist_ok=True)
             kernel.bind(f"/proc/self/fd/{etc}", OUTSIDE_ETC)
     os.close(etc)

@@ -33,6 +33,7 @@ from pytest_ganeti_vcluster.engines.namespaces import kernel_view
 from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
+from pytest_ganeti_vcluster.engines.namespaces.layers import NO_LAYERS, Layers
 from pytest_ganeti_vcluster.engines.namespaces.machine import FOLDERS, INTERFACE, Config
 from pytest_ganeti_vcluster.engines.namespaces.outlets import Outlets
 from pytest_ganeti_vcluster.engines.namespaces.own_programs import PATH, outer_environment, own_program
@@ -89,10 +90,12 @@ class NamespacesSite(SiteNames):
         tools: SiteTools,
         cluster_name: str,
         token: str,
+        layers: Layers = NO_LAYERS,
     ) -> None:
         self._keeper = keeper
         self._root = root
         self._tools = tools
+        self._layers = layers
         self._token = token
         self._folder = root / "engine"
         self.cluster_name = cluster_name
@@ -217,7 +220,7 @@ class NamespacesSite(SiteNames):
             domain=DOMAIN,
             host_key=self.host_key,
             admin_key=self.admin_key,
-            sftp_server=self._tools.sftp_server,
+            sftp_server=self._layers.program(self._tools.sftp_server),
             sshd_helpers=self._tools.sshd_helpers,
         )
 
@@ -239,9 +242,14 @@ class NamespacesSite(SiteNames):
             hardware_address="02:00:{:02x}:{:02x}:{:02x}:{:02x}".format(*IPv4Address(node.ip).packed),
             addresses=[f"{address}/{ADDRESSES.prefixlen}" for address in node.addresses],
             bridges=read_bridges(node.root),
-            sshd=str(self._tools.sshd),
+            sshd=str(self._layers.program(self._tools.sshd)),
+            layers=self._layers.options,
             boot_id=f"/{BOOT_ID.removeprefix('var/')}",
-            covers=[*self._hardware.covers(node), [str(self._root / SHARED_STORAGE), SHARED_PLACE]],
+            covers=[
+                *self._hardware.covers(node),
+                [str(self._root / SHARED_STORAGE), SHARED_PLACE],
+                *self._layers.covers,
+            ],
             master_ip=more,
         )
         argv = [
@@ -262,7 +270,9 @@ class NamespacesSite(SiteNames):
         entering = self._entering(first.identity.pid, _ENTERING)
         if node.is_frozen:
             argv = stopping.waiting(f"/{FROZEN.removeprefix('var/')}", argv)
-        return Command([*entering, "/usr/bin/env", "--chdir=/root", *argv], Path("/"))
+        return Command(
+            [*entering, "/usr/bin/env", "--chdir=/root", *argv], Path("/"), bool(self._layers.folders)
+        )
 
     def seen_path(self, node: NodeSite, inner: str) -> str:  # noqa: ARG002
         """Return the path: the node has it."""
