@@ -58,6 +58,12 @@ class FirstProcess:
         except FileNotFoundError:
             return None
 
+    @classmethod
+    def living(cls, root: Path) -> FirstProcess | None:
+        """Return that of a node that is up; None without."""
+        first = cls.read(root)
+        return first if first is not None and first.is_alive else None
+
     @property
     def is_alive(self) -> bool:
         """Whether the node is up."""

@@ -229,8 +229,7 @@ class NamespacesSite(SiteNames):
 
         `more` is an address with prefix length that it has as well, as Ganeti would set it up.
         """
-        first = FirstProcess.read(node.root)
-        if first is not None and first.is_alive:
+        if FirstProcess.living(node.root) is not None:
             return
         self.wait_ready()
         config = Config(
@@ -264,8 +263,8 @@ class NamespacesSite(SiteNames):
 
     def command(self, node: NodeSite, argv: Sequence[str]) -> Command | None:
         """Return what runs `argv` in the node's namespaces; None where it is down."""
-        first = FirstProcess.read(node.root)
-        if first is None or not first.is_alive:
+        first = FirstProcess.living(node.root)
+        if first is None:
             return None
         entering = self._entering(first.identity.pid, _ENTERING)
         if node.is_frozen:
@@ -280,8 +279,8 @@ class NamespacesSite(SiteNames):
 
     def fit_hardware(self, node: NodeSite) -> None:
         """Have the node, if it is up, be what its root declares. Raises `EngineUnavailable`, `BootFailed`."""
-        first = FirstProcess.read(node.root)
-        if first is not None and first.is_alive:
+        first = FirstProcess.living(node.root)
+        if first is not None:
             self._hardware.fit(node, first.identity.pid)
 
     @property
@@ -303,8 +302,8 @@ class NamespacesSite(SiteNames):
 
     def end_processes(self, node: NodeSite) -> None:
         """End every process of the node at once: it is down then, and off the network. Raises `KeeperError`."""
-        first = FirstProcess.read(node.root)
-        if first is None or not first.is_alive:
+        first = FirstProcess.living(node.root)
+        if first is None:
             return
         first.end()
         # The kernel would take its time, and answer for a machine that is not there any more.
@@ -313,8 +312,8 @@ class NamespacesSite(SiteNames):
 
     def freeze(self, node: NodeSite) -> None:
         """Stop every process of a node that is on, logins too, and those that come to it. Raises `KeeperError`."""
-        first = FirstProcess.read(node.root)
-        if first is not None and first.is_alive:
+        first = FirstProcess.living(node.root)
+        if first is not None:
             (node.root / FROZEN).touch()
             stopping.freeze(first.others, node.name)
 
@@ -322,8 +321,8 @@ class NamespacesSite(SiteNames):
         """Have every process of a node go on; nothing where it is not frozen. Raises `KeeperError`."""
         if node.is_frozen:
             (node.root / FROZEN).unlink()
-            first = FirstProcess.read(node.root)
-            if first is not None and first.is_alive:
+            first = FirstProcess.living(node.root)
+            if first is not None:
                 stopping.thaw(first.others, node.name)
 
     def follow_power(self, holders: Mapping[str, str] = NOBODY) -> None:
@@ -345,8 +344,8 @@ class NamespacesSite(SiteNames):
 
     def machine(self, node: NodeSite) -> Machine | None:
         """Tell how a node is; None where it is down."""
-        first = FirstProcess.read(node.root)
-        if first is None or not first.is_alive:
+        first = FirstProcess.living(node.root)
+        if first is None:
             return None
         return Machine(
             first.standing() | self._hardware.processes(node), kernel_view.look(first.identity.pid)
