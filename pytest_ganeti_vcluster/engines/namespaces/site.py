@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from pytest_ganeti_vcluster.engines import stopping
@@ -28,7 +28,7 @@ from pytest_ganeti_vcluster.engines.base import (
 from pytest_ganeti_vcluster.engines.capabilities import CAPABILITIES
 from pytest_ganeti_vcluster.engines.hardware import read_bridges
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
-from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
+from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan
 from pytest_ganeti_vcluster.engines.namespaces import kernel_view
 from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
@@ -39,16 +39,18 @@ from pytest_ganeti_vcluster.engines.namespaces.outlets import Outlets
 from pytest_ganeti_vcluster.engines.namespaces.own_programs import PATH, outer_environment, own_program
 from pytest_ganeti_vcluster.engines.namespaces.porter import WAY_OUT
 from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import ShownHardware
-from pytest_ganeti_vcluster.engines.namespaces.site_names import READY_INSTANCE_NAMES, SiteNames, aliases
+from pytest_ganeti_vcluster.engines.namespaces.site_names import (
+    ADDRESSES,
+    READY_INSTANCE_NAMES,
+    SiteNames,
+    aliases,
+)
 from pytest_ganeti_vcluster.engines.namespaces.switch_faults import SwitchFaults
 from pytest_ganeti_vcluster.engines.namespaces.way_out import WayOut
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.locking import locked, replace_text
-
-#: Of the addresses for tests of network devices (RFC 2544), which are nobody's; every cluster has the same ones.
-ADDRESSES = IPv4Network("198.18.0.0/15")
 
 #: Of the first block: what is outside the cluster, and its nodes' name server.
 _OUTSIDE = 254
@@ -61,11 +63,6 @@ _PAUSE = 0.005
 _AT_ONCE = 4
 
 _ENTERING = ("--mount", "--net", "--uts", "--ipc", "--pid")
-
-
-def plan_for(blocks: int, *, secondary_ips: bool) -> AddressPlan:
-    """Return the addresses of a cluster that takes so many blocks."""
-    return AddressPlan(run_of_blocks(ADDRESSES, 0, blocks), secondary_ips=secondary_ips)
 
 
 class NamespacesSite(SiteNames):

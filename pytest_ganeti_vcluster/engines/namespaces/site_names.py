@@ -1,15 +1,24 @@
-"""The names of a cluster of machines, which its switch knows."""
+"""The addresses of a cluster of machines, and its names, which its switch knows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv4Network
 
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
-from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan
+from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
 from pytest_ganeti_vcluster.errors import SpecError
+
+#: Of the addresses for tests of network devices (RFC 2544), which are nobody's; every cluster has the same ones.
+ADDRESSES = IPv4Network("198.18.0.0/15")
 
 #: Names that are there from the start, so that `gnt-instance add` needs no preparation.
 READY_INSTANCE_NAMES = 60
+
+
+def plan_for(blocks: int, *, secondary_ips: bool) -> AddressPlan:
+    """Return the addresses of a cluster that takes so many blocks."""
+    return AddressPlan(run_of_blocks(ADDRESSES, 0, blocks), secondary_ips=secondary_ips)
 
 
 class SiteNames:
