@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 import attrs
 
-from pytest_ganeti_vcluster.engines.base import NodeSite
+from pytest_ganeti_vcluster.engines.base import SHARED_PLACE, SHARED_STORAGE, NodeSite
 from pytest_ganeti_vcluster.engines.hardware import CAPACITY, read_bridges, read_capacity
 from pytest_ganeti_vcluster.engines.namespaces.machine import SYSRQ
 from pytest_ganeti_vcluster.engines.namespaces.storage import DEVICE
@@ -45,7 +45,7 @@ class ShownHardware:
     def covers(self, node: NodeSite) -> list[list[str]]:
         """Write what a node that boots shows; return the files, and what they cover there.
 
-        A pipe is among them, for what the kernel is asked to do with the node.
+        Among them are a pipe, for what the kernel is asked to do with the node, and what all nodes share.
         """
         capacity, files = read_capacity(node.root), self._files(node)
         _write_in_place(files[_MEMORY], shown_memory(_MEMORY.read_text(), capacity.get("memory")))
@@ -55,6 +55,7 @@ class ShownHardware:
             if not keys.exists():
                 os.mkfifo(keys, 0o600)
             files[Path(SYSRQ)] = keys
+        files[Path(SHARED_PLACE)] = self.folder.parent / SHARED_STORAGE
         return [[str(file), str(place)] for place, file in files.items()]
 
     def fit_booted(self, node: NodeSite, first: int) -> None:

@@ -241,11 +241,7 @@ class NamespacesSite(SiteNames):
             sshd=str(self._layers.program(self._tools.sshd)),
             layers=self._layers.options,
             boot_id=f"/{BOOT_ID.removeprefix('var/')}",
-            covers=[
-                *self._hardware.covers(node),
-                [str(self._root / SHARED_STORAGE), SHARED_PLACE],
-                *self._layers.covers,
-            ],
+            covers=[*self._hardware.covers(node), *self._layers.covers],
             master_ip=more,
         )
         argv = [
