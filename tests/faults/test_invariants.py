@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import attrs
+
 from pytest_ganeti_vcluster.clients.wconfd import EXCLUSIVE, LIVELOCKS, SOCKET, LockOwner, WconfdClient
 from pytest_ganeti_vcluster.cluster.invariants.broken import Broken
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
@@ -53,7 +55,10 @@ def test_what_is_left_behind_or_differs_is_found(vcluster: VirtualCluster) -> No
         (vcluster.node(name).root / CONFIG).chmod(0o600)
         (vcluster.node(name).root / CONFIG).write_text(json.dumps({**config, **change}))
     wconfd = WconfdClient(vcluster.master.path(SOCKET))
-    with LockOwner.alive(vcluster.master.path(LIVELOCKS), "test") as owner:
+    with LockOwner.alive(vcluster.master.path(LIVELOCKS), "test") as holder:
+        # wconfd looks for its file where that is on the node.
+        inner = Path(LIVELOCKS, holder.livelock.name)
+        owner = attrs.evolve(holder, livelock=inner) if vcluster.parts.site.has_machines else holder
         assert wconfd.try_update_locks(owner, {"cluster/BGL": EXCLUSIVE}) == []
         found = by_name(vcluster.check_invariants(0.5, verify=False))
         wconfd.free_locks(owner)
