@@ -59,13 +59,27 @@ class Operator:
                 time.sleep(_PAUSE)
             if stop.is_set() or time.monotonic() >= until:
                 return
-            self._begin(operation)
+            self._begin(self._sensible(operation))
 
     def settle(self) -> None:
         """Take in the end of all jobs; all have ended. Those that were never answered for stay unknown."""
         self._collect()
         for number, (operation, job) in list(self._running.items()):
             self._conclude(number, operation, UNKNOWN, "nobody knows of it" if job is None else "not ended")
+
+    def _sensible(self, operation: Operation) -> Operation:
+        """Create what is certainly not there instead of changing it, and give a tag to what is, instead of creating it.
+
+        The same seed has nearly the same done, and Ganeti does not spend its time on saying no.
+        """
+        if not operation.instance:
+            return operation
+        there = {state.there for state in self.model.possible(operation.instance)}
+        if there == {False}:
+            return attrs.evolve(operation, kind="create")
+        if there == {True} and operation.kind == "create":
+            return attrs.evolve(operation, kind="tag")
+        return operation
 
     def _is_free(self, operation: Operation) -> bool:
         busy = [one.instance for one, _job in self._running.values()]
