@@ -45,6 +45,8 @@ def _anchor(row: Row) -> str:
 
 def _shown(row: Row, claims: Sequence[Claim]) -> str:
     lines = [f".. _{_anchor(row)}:", "", row.name, "~" * len(row.name), "", f"{_how(claims)}.", ""]
+    if row.machines:
+        lines += [f"On ``namespaces``: {differences.rst(' '.join(row.machines))}", ""]
     of_machines = {(claim.what, claim.test) for claim in claims if claim.engine == _MACHINES}
     of_loopback = {(claim.what, claim.test) for claim in claims if claim.engine != _MACHINES}
     for claim in claims:

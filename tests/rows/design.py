@@ -10,12 +10,13 @@ class Row:
     """One row.
 
     `design` is what "Design for virtual clusters support" (2011) says of it, empty where it does not; `differs` are
-    whole sentences about what is still not as on real machines.
+    whole sentences about what is still not as on real machines, on engine `loopback`; `machines` on `namespaces`.
     """
 
     name: str
     design: str = ""
     differs: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
 
 
 ROWS = (
@@ -34,6 +35,9 @@ ROWS = (
             "Free is computed, not measured: the node's disk less the full sizes of its files, though they are sparse.",
             "Nothing keeps files from growing past it, and the machine's own file system may be full before.",
             "There is file storage only: no volume groups, and no spindles.",
+        ),
+        machines=(
+            "A node that was given no size has the machine's file system, and tells what is free there.",
         ),
     ),
     Row(
@@ -61,6 +65,9 @@ ROWS = (
             "Instances of KVM are made and changed, and not started, as there is no KVM in a virtual node.",
             "With Xen enabled, what a node runs cannot be told: Ganeti asks `xl list`, which only root may.",
         ),
+        machines=(
+            "Files that parameters name are a node's own in /etc, /root, /srv and /tmp, else the machine's.",
+        ),
     ),
     Row(
         "instance networking",
@@ -69,6 +76,7 @@ ROWS = (
             "NICs are in Ganeti's books and attached to nothing; bridges are those that a node declares.",
             "The address of an instance counts as alive while it runs, and answers nobody.",
         ),
+        machines=("Bridges are real, and NICs attached to none; the address of an instance is not alive.",),
     ),
     Row(
         "instance OS operations",
@@ -176,6 +184,7 @@ ROWS = (
             "Connections to a node that is off are refused at once; a real one leaves them to time out.",
             "/var/run and /var/lock are emptied, all other files are as they were: nothing that was written is lost.",
         ),
+        machines=("Where the kernel has no /proc/sysrq-trigger, `gnt-node powercycle` does nothing.",),
     ),
     Row("tags"),
     Row("filters"),
