@@ -37,7 +37,7 @@ _OWN = re.compile(
     r"|root/\.ssh/(id_rsa|id_rsa\.pub|authorized_keys)"
     r"|var/log/ganeti/.*\.log"
     r"|var/run/ganeti/([^/]+\.pid|socket/.+|livelocks/.+)"
-    r"|var/run/vcluster-.*"
+    r"|(var/run|etc)/vcluster-.*"
     r"|tmp/.*"
     r"|.*\.lock"
 )
