@@ -24,14 +24,8 @@ def _names(cluster: VirtualCluster) -> list[str]:
 def test_the_moments_of_an_instance_creation(vcluster: VirtualCluster) -> None:
     node = vcluster.nodes[1]
     op = create(node, disks=2)
-    with vcluster.during(op, before="blockdev_create") as moment:
-        assert (moment.node.name, moment.rpc) == (node.name, "blockdev_create")
-        assert moment.job.status == "running"
-        assert _disks(node) == 0
-    moment.job.wait(60)
-    vcluster.instance("instance1").remove()
-
     with vcluster.during(op, after="disks") as moment:
+        assert (moment.node.name, moment.rpc, moment.job.status) == (node.name, "blockdev_create", "running")
         assert (_disks(node), _names(vcluster)) == (2, [])
     moment.job.wait(60)
     assert vcluster.instance("instance1").status == "running"
@@ -48,6 +42,13 @@ def test_the_moments_of_an_instance_creation(vcluster: VirtualCluster) -> None:
 def test_the_other_moments_of_an_instance_creation(vcluster: VirtualCluster) -> None:
     node = vcluster.nodes[1]
     op = create(node)
+    with vcluster.during(op, before="blockdev_create") as moment:
+        assert (moment.node.name, moment.rpc) == (node.name, "blockdev_create")
+        assert moment.job.status == "running"
+        assert _disks(node) == 0
+    moment.job.wait(60)
+    vcluster.instance("instance1").remove()
+
     with vcluster.during(op, after="hooks", node="node2") as moment:
         assert (_disks(node), _names(vcluster)) == (0, [])
     moment.job.wait(60)
@@ -78,6 +79,7 @@ def test_without_disks_there_are_other_moments(vcluster: VirtualCluster) -> None
     moment.job.wait(60)
 
 
+@pytest.mark.slow
 def test_the_first_node_to_which_it_comes_holds_the_job(vcluster: VirtualCluster) -> None:
     instance = vcluster.add_instance(primary=vcluster.nodes[2])
     op = {"OP_ID": "OP_INSTANCE_SHUTDOWN", "instance_name": instance.name}

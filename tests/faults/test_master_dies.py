@@ -95,7 +95,7 @@ def test_only_its_disks_were_there(vcluster: VirtualCluster, seen: Looks) -> Non
     assert len(list(home.path(_FOLDER).iterdir())) == 2
     failed = vcluster.run("gnt-instance", "remove", "-f", "instance1", check=False, timeout=_LONG)
     assert failed.returncode
-    assert "Directory not empty" in failed.stderr
+    assert "Directory not empty" in failed.stdout
     assert "Can't remove instance's disks" in failed.stderr
     look.lifted()
     orphan.unlink()

