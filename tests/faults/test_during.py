@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_ganeti_vcluster import VirtualCluster
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.rpc import RpcFault
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.errors import FaultNotStruck, JobFailed, UserError
 from tests.faults.opcodes import create
@@ -15,6 +17,11 @@ _STORAGE = "/srv/ganeti/file-storage/instance1.vc"
 def _disks(node: VirtualNode) -> int:
     folder = node.path(_STORAGE)
     return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def _rpc_faults(cluster: VirtualCluster) -> list[Fault]:
+    """Return those in force, less the hooks that unmodified node daemons keep until all is healed."""
+    return [fault for fault in cluster.faults if isinstance(fault, RpcFault)]
 
 
 def _names(cluster: VirtualCluster) -> list[str]:
@@ -35,7 +42,7 @@ def test_the_moments_of_an_instance_creation(vcluster: VirtualCluster) -> None:
         assert _names(vcluster) == ["instance1.vc"]
         assert "adding disks to cluster config" in [entry.message for entry in moment.job.log]
     moment.job.wait(60)
-    assert vcluster.faults == []
+    assert _rpc_faults(vcluster) == []
 
 
 @pytest.mark.slow
@@ -88,7 +95,7 @@ def test_the_first_node_to_which_it_comes_holds_the_job(vcluster: VirtualCluster
         # It is still there, and no more wanted.
         assert instance.status == "ERROR_up"
         # The others are not in the way of any other job any more.
-        assert [fault for fault in vcluster.faults if "instance_shutdown" in fault.what] == [moment.fault]
+        assert _rpc_faults(vcluster) == [moment.fault]
     moment.job.wait(60)
     assert instance.status == "ADMIN_down"
 
@@ -100,7 +107,7 @@ def test_a_job_that_does_not_come_there(vcluster: VirtualCluster) -> None:
     assert "adding instance instance1.vc to cluster config" in caught.value.seen
     with pytest.raises(JobFailed, match="already in the cluster"):
         vcluster.during(op, after="config").__enter__()
-    assert vcluster.faults == [] or vcluster.engine == "namespaces"
+    assert _rpc_faults(vcluster) == []
 
 
 def test_what_cannot_be_is_refused_before_anything_is_done(vcluster: VirtualCluster) -> None:
