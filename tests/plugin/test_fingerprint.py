@@ -21,6 +21,8 @@ pytestmark = pytest.mark.xdist_group("fingerprint")
 @pytest.fixture(scope="module")
 def cluster(vcluster_factory: ClusterFactory) -> Iterator[VirtualCluster]:
     with vcluster_factory(nodes=1) as cluster:
+        # It waits until luxid has done what it does when it starts.
+        cluster.reset()
         yield cluster
 
 

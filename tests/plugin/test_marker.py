@@ -203,7 +203,7 @@ def test_what_needs_an_installed_ganeti_is_skipped_with_another_one(
 ) -> None:
     whole = Trial(tuple(map(Step, (*NEEDED, *OPTIONAL))))
     monkeypatch.setattr(choice, "try_namespaces", lambda: whole)
-    settings = Settings.read()
+    settings = attrs.evolve(Settings.read(), engine="auto")
     installed = attrs.evolve(find_installation(settings), prefix=Path("/"))
     for prefix, reason in ((Path("/"), ""), (tmp_path, "could be laid over the machine's")):
         found = attrs.evolve(installed, prefix=prefix)

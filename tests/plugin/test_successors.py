@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ WAYS = {
     "nothing": lambda cluster: None,
     "a killed sshd": lambda cluster: end_process(cluster, "sshd"),
     "a killed fork server": lambda cluster: end_process(cluster, str(cluster.parts.farm.fork_server)),
+    "a killed switch": lambda cluster: end_process(cluster, "namespaces.switch"),
     "a killed keeper": lambda cluster: os.kill(cluster.parts.keeper.identity.pid, signal.SIGKILL),
     "a closed cluster": lambda cluster: cluster.close(),
 }
@@ -70,7 +72,8 @@ _HARM = [
     "a dead master",
     "a running job",
     "a killed sshd",
-    "a killed fork server",
+    # What all nodes of the engine share.
+    "a killed switch" if os.environ.get("VCLUSTER_ENGINE") == "namespaces" else "a killed fork server",
     "a killed keeper",
     "a closed cluster",
     "nothing",
