@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -42,6 +43,16 @@ def configured(node: VirtualNode) -> list[str]:
     return sorted(one["name"] for one in config["instances"].values())
 
 
+def wait_quiet(*nodes: VirtualNode) -> None:
+    """Return when no node has tried to connect to another for a second: wconfd has given up to tell them."""
+    deadline = time.monotonic() + 120
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < 1:
+        assert time.monotonic() < deadline
+        if any(node.run("ss", "-Htn", "state", "syn-sent").stdout.strip() for node in nodes):
+            quiet_since = time.monotonic()
+
+
 @pytest.mark.slow
 @pytest.mark.vcluster(nodes=3, needs={"partition"})
 def test_two_masters_and_the_way_back_to_one(vcluster: VirtualCluster, seen: Looks) -> None:
@@ -61,6 +72,8 @@ def test_two_masters_and_the_way_back_to_one(vcluster: VirtualCluster, seen: Loo
         # Both take orders.
         for node, name in ((old, "instance1"), (new, "instance2")):
             add_instance(node, name)
+        # Otherwise whoever is about to tell the other would overwrite that one's configuration.
+        wait_quiet(old, new)
     look.lifted()
     # Joined again, neither knows of the other; and nothing makes them.
     assert masters(vcluster) == [old.name, new.name]
