@@ -30,7 +30,7 @@ def masters(cluster: VirtualCluster) -> list[str]:
 def add_instance(node: VirtualNode, name: str) -> None:
     """Have the master that a node takes itself for create an instance on it."""
     where = ("-t", "diskless", "-o", "dd+default", "-n", node.name)
-    node.run("gnt-instance", "add", *where, "--no-name-check", "--no-ip-check", "--no-install", name)
+    node.run("gnt-instance", "add", *where, "--no-name-check", "--no-ip-check", name)
 
 
 def instances(node: VirtualNode) -> list[str]:
@@ -70,7 +70,7 @@ def test_two_masters_and_the_way_back_to_one(vcluster: VirtualCluster, seen: Loo
         assert vcluster.master.name == new.name
         assert [node.voted_master for node in (old, new, third)] == [old.name, new.name, new.name]
         # Both take orders.
-        for node, name in ((old, "instance1"), (new, "instance2")):
+        for node, name in ((old, "instance1.vc"), (new, "instance2.vc")):
             add_instance(node, name)
         # Otherwise whoever is about to tell the other would overwrite that one's configuration.
         wait_quiet(old, new)
