@@ -76,6 +76,24 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
 """
 
 
+#: Asks whose an IP address is, and tells the hardware addresses that are answered.
+WHOSE = """
+import socket, struct, sys, time
+own, asked = (socket.inet_aton(one) for one in sys.argv[1:])
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as port:
+    port.bind(("eth0", 0x0806))
+    mac = port.getsockname()[4]
+    port.send(b"\\xff" * 6 + mac + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + mac + own + bytes(6) + asked)
+    end, answers = time.monotonic() + 1, set()
+    while (left := end - time.monotonic()) > 0:
+        port.settimeout(left)
+        try: frame = port.recv(2048)
+        except TimeoutError: break
+        if frame[20:22] == bytes([0, 2]) and frame[28:32] == asked: answers.add(frame[22:28].hex(":"))
+print(*sorted(answers))
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _possible() -> None:
     found = try_namespaces().network_faults
@@ -184,6 +202,14 @@ def test_one_direction_can_be_cut_alone(wired: Wired, talk: Talker) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert talk.ask("60") == "there"
+
+
+def test_the_outside_has_one_hardware_address_that_stays(wired: Wired) -> None:
+    node = wired.nodes[0]
+    asking = ["python3", "-c", WHOSE, node.ip, wired.site._outside]
+    assert wired.output(node, asking) == "02:00:00:00:00:fe"
+    with wired.fault(Rule(between(ONE, TWO), drop=True)):
+        assert wired.output(node, asking) == "02:00:00:00:00:fe"
 
 
 def test_the_outside_can_be_cut_off_too(wired: Wired) -> None:

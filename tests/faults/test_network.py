@@ -68,7 +68,9 @@ def test_a_master_without_the_others_goes_on_alone(vcluster: VirtualCluster, see
         while not told:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-            told = next((line for line in master.log("wconfd").splitlines() if "Can't distribute" in line), "")
+            told = next(
+                (line for line in master.log("wconfd").splitlines() if "Can't distribute" in line), ""
+            )
         look.told(f"the job succeeds; wconfd: {told.partition(' ERROR ')[2]}")
         # The others see each other.
         others[0].run("ssh", "-oBatchMode=yes", "-oStrictHostKeyChecking=no", others[1].name, "true")

@@ -52,7 +52,7 @@ def main(path: str, control: str, hosts: str, address: str) -> None:
     kernel.configure_network(
         "link set lo up",
         f"link add {BRIDGE} type bridge",
-        f"link set {BRIDGE} up",
+        *port_commands(BRIDGE),
         f"link add {_OUTSIDE} address {_HARDWARE_ADDRESS} type veth peer name {_OUTSIDE_PORT}",
         *port_commands(_OUTSIDE_PORT),
         f"address add {address} dev {_OUTSIDE}",
@@ -78,8 +78,9 @@ def main(path: str, control: str, hosts: str, address: str) -> None:
 
 
 def port_commands(link: str) -> tuple[str, ...]:
-    """Return what makes an interface one that can be a port, for `kernel.configure_network`."""
-    # While it is none of the bridge's, our own network must not answer there: it knows the outside's address.
+    """Return what makes an interface one that only passes frames on, for `kernel.configure_network`."""
+    # The kernel would answer there for the outside's address, with a hardware address that is reached only for as long
+    # as its bridge joins the nodes.
     return (f"link set {link} arp off up",)
 
 
