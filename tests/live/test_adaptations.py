@@ -160,7 +160,7 @@ def test_file_storage_defaults(home: VirtualCluster, look: Look) -> None:
         tell([pathutils.DEFAULT_FILE_STORAGE_DIR, pathutils.DEFAULT_SHARED_FILE_STORAGE_DIR])
     """)
     assert adapted == ["/srv/ganeti/file-storage", "/srv/ganeti/shared-file-storage"]
-    assert plain == [str(home.master.path(path)) for path in adapted]
+    assert plain == [f"{home.master.root}{path}" for path in adapted]
 
 
 def test_file_storage_files(home: VirtualCluster, look: Look) -> None:
