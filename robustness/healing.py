@@ -8,13 +8,14 @@ import time
 from pytest_ganeti_vcluster.clients.records import FINAL
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
-from pytest_ganeti_vcluster.errors import CommandFailed, GanetiError
+from pytest_ganeti_vcluster.errors import GanetiError
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from robustness.history import History
 
 #: Seconds in which the master answers, and all jobs have ended, once all faults are lifted.
 _ANSWERING = 120.0
 _ENDING = 300.0
+_CANCELLING = 20.0
 _PAUSE = 0.2
 
 
@@ -60,13 +61,16 @@ def _end_dead_jobs(cluster: VirtualCluster, history: History) -> None:
         if time.monotonic() > deadline:
             raise GanetiError(f"jobs {left} have not ended {_ENDING:g} s after all faults were lifted")
         for number in left:
-            if _is_dead(cluster, number):
-                try:
-                    cluster.run("gnt-job", "cancel", "--kill", "--yes-do-it", str(number), timeout=_ANSWERING)
-                    history.write("dead job", job=number)
-                except CommandFailed as error:
-                    history.write("dead job", job=number, error=str(error)[:500])
+            end_if_dead(cluster, number, history)
         time.sleep(_PAUSE)
+
+
+def end_if_dead(cluster: VirtualCluster, job: int, history: History) -> None:
+    """Have Ganeti know that the process of a job has died, if that is so."""
+    if _is_dead(cluster, job):
+        argv = ("gnt-job", "cancel", "--kill", "--yes-do-it", str(job))
+        told = cluster.run(*argv, check=False, timeout=_CANCELLING)
+        history.write("dead job", job=job, told=(told.stdout + told.stderr)[-300:])
 
 
 def _is_dead(cluster: VirtualCluster, job: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -14,7 +15,8 @@ from pytest_ganeti_vcluster.clients.jobs import Job
 from pytest_ganeti_vcluster.clients.records import FINAL
 from pytest_ganeti_vcluster.cluster.instance_opcodes import create_opcode
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from pytest_ganeti_vcluster.errors import GanetiError, JobFailed, JobTimeout, LuxiError
+from pytest_ganeti_vcluster.errors import GanetiError, JobFailed, JobTimeout, LuxiError, VClusterError
+from robustness.healing import end_if_dead
 from robustness.history import History
 from robustness.model import DONE, FAILED, UNKNOWN, Model
 from robustness.plan import Operation
@@ -22,6 +24,8 @@ from robustness.plan import Operation
 #: Jobs at the same time, and seconds between two looks at them.
 _LANES = 3
 _PAUSE = 0.1
+#: Seconds after which it is looked whether the process of a job still runs.
+_PATIENCE = 10.0
 #: Seconds after an operation that nobody took: the master is down.
 _NOBODY = 0.5
 
@@ -49,6 +53,7 @@ class Operator:
     model: Model = attrs.field(factory=Model)
     wrong: list[str] = attrs.field(factory=list)
     _running: dict[int, tuple[Operation, Job | None]] = attrs.field(factory=dict)
+    _began: dict[int, float] = attrs.field(factory=dict)
 
     def run(self, plan: Iterator[Operation], seconds: float, stop: threading.Event) -> None:
         """Do operations for so many seconds, or until told to stop; return with some still going on."""
@@ -87,6 +92,7 @@ class Operator:
 
     def _begin(self, operation: Operation) -> None:
         self.history.write("begin", **attrs.asdict(operation))
+        self._began[operation.number] = time.monotonic()
         try:
             job = self.cluster.submit(_opcode(self.cluster, operation))
         except LuxiError as error:
@@ -119,6 +125,11 @@ class Operator:
                     continue
                 else:
                     self._conclude(number, operation, DONE, "")
+            elif time.monotonic() - self._began[number] > _PATIENCE and status.get(job.id) is not None:
+                # Jobs die with their master, and Ganeti would not take note of that before the run is over.
+                with contextlib.suppress(VClusterError):
+                    end_if_dead(self.cluster, job.id, self.history)
+                self._began[number] = time.monotonic()
             elif job.id in status and status[job.id] is None:
                 self._conclude(number, operation, UNKNOWN, "there is no such job any more")
 
