@@ -65,8 +65,8 @@ def test_what_is_left_behind_or_differs_is_found(vcluster: VirtualCluster) -> No
 
     assert found.keys() == {"locks", "processes", "livelocks", "configuration", "ssconf", "instances"}
     assert found["locks"] == [f"cluster/BGL is held by test (process {os.getpid()}, exclusive)"]
-    [process] = found["processes"]
-    assert "(sleep 500) is no daemon" in process
+    # On a busy machine others may be about to end.
+    assert any("(sleep 500) is no daemon" in process for process in found["processes"]), found
     [left] = found["livelocks"]
     assert left.startswith(f"{livelock.name} is held by nobody")
     [serial, content] = found["configuration"]
