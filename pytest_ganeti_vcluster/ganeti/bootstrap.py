@@ -267,6 +267,7 @@ def _cure(error: CommandFailed) -> str:
 
 
 def boot_logs(root: Path) -> str:
-    """Return the ends of the logs of a node, newest last, for an error."""
-    logs = sorted((root / "var/log/ganeti").glob("*.log"), key=lambda path: path.stat().st_mtime)
+    """Return the ends of the logs of a node that have something in them, newest last, for an error."""
+    found = [log for log in (root / "var/log/ganeti").glob("*.log") if log.stat().st_size]
+    logs = sorted(found, key=lambda path: path.stat().st_mtime)
     return "\n".join(f"end of {log}:\n{log_tail(log, 8)}" for log in logs[-4:])
