@@ -85,10 +85,10 @@ def _is_hooked(node: VirtualNode) -> bool:
 
 def _write_hook(node: VirtualNode) -> None:
     base = node.path(_BASE)
-    shutil.copytree(next(iter(inside.__path__)), base / "site" / "vcluster_inside")
+    shutil.copytree(next(iter(inside.__path__)), base / "site" / "vcluster_inside", dirs_exist_ok=True)
     for minor in _PYTHON_MINORS:
         folder = base / "lib" / f"python3.{minor}" / "site-packages"
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "usercustomize.py").write_text(_USERCUSTOMIZE, encoding="utf-8")
     # So it is there whoever starts noded, as long as that is done by daemon-util.
     with node.path(_DEFAULTS).open("a", encoding="utf-8") as stream:
