@@ -36,20 +36,27 @@ def test_a_node_that_is_cut_off_is_missed_until_it_is_back(vcluster: VirtualClus
         assert vcluster.faults == [fault]
         assert unreachable(vcluster) == [node.name]
         asked.told(vcluster.run("gnt-node", "list", "-o", "name,mfree").stdout)
-        creating = seen(vcluster, "node.isolate()", "an instance is to be created on it")
-        with pytest.raises(JobFailed, match=r"connect|timed out") as failed:
-            vcluster.add_instance("instance1", primary=node)
-        creating.told(failed.value.error)
-        assert vcluster.instances == []
         # From outside it is reached as ever.
         assert [one["id"] for one in vcluster.rapi.get("/2/nodes")] == [one.name for one in vcluster.nodes]
         with node.boot_node.address.connect(1811):
             pass
-    for look in (asked, creating):
-        look.lifted()
+    asked.lifted()
     assert vcluster.faults == []
     assert unreachable(vcluster) == []
     asked.recovered("at once")
+
+
+@network
+@pytest.mark.slow
+def test_what_is_to_be_on_a_node_that_is_cut_off_fails(vcluster: VirtualCluster, seen: Looks) -> None:
+    node = vcluster.node("node3")
+    creating = seen(vcluster, "node.isolate()", "an instance is to be created on it")
+    with node.isolate():
+        with pytest.raises(JobFailed, match=r"connect|timed out") as failed:
+            vcluster.add_instance("instance1", primary=node)
+        creating.told(failed.value.error)
+        assert vcluster.instances == []
+    creating.lifted()
     assert vcluster.add_instance("instance1", primary=node).status == "running"
     creating.recovered("at once; the job is to be submitted again")
 
@@ -106,8 +113,9 @@ def test_a_cluster_whose_network_loses_much_still_works(vcluster: VirtualCluster
     )
     with vcluster.impair(delay=0.05, loss=0.1, bandwidth=1_000_000):
         assert vcluster.add_instance("instance1", primary="node3").status == "running"
-        assert vcluster.verify() == []
-        look.told("all jobs succeed; verify finds nothing")
+        # It tries once whether others are there, and does not wait long.
+        assert {one.code for one in vcluster.verify()} <= {"ENODENET"}
+        look.told("all jobs succeed; verify may take what is lost for nodes that are not reached (ENODENET)")
     look.lifted()
     assert vcluster.verify() == []
     look.recovered("nothing is needed")
