@@ -217,7 +217,7 @@ class Bootstrap:
 
     def _run(self, node: BootNode, *argv: str, what: str, also: Sequence[BootNode] = ()) -> CommandResult:
         """Run a command on a node; fail at once when a daemon there, or on the nodes `also`, ends meanwhile."""
-        watch = DaemonWatch([(one.site.name, one.site.root) for one in (node, *also)])
+        watch = DaemonWatch([(one.site.name, one.site.root) for one in (node, *also)], self._daemons)
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise BootFailed(f"no time left to {what}", cure="give more with --vcluster-timeout")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import attrs
@@ -11,7 +11,7 @@ import psutil
 
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.errors import DaemonDied, LuxiError
-from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY, Daemon, NodeAddress
+from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NOT_READY, OPTIONAL_DAEMONS, Daemon, NodeAddress
 
 #: A daemon whose pid file is not there, or names a dead process, for this long after it was started has ended.
 _MISSING_GRACE = 2.0
@@ -98,10 +98,13 @@ def _died(daemon: Daemon, node_name: str, root: Path, what: str) -> DaemonDied:
 class DaemonWatch:
     """An eye on the daemons of some nodes (name and root) while a command of Ganeti's waits for them.
 
+    `optional` are the optional daemons that run there; without the others nothing is wrong.
+
     Ganeti itself would wait for minutes, or for ever, for a daemon that has died after its start.
     """
 
     nodes: Sequence[tuple[str, Path]]
+    optional: Collection[str]
     _seen: set[tuple[str, str]] = attrs.field(factory=set)
     _missing: dict[tuple[str, str], float] = attrs.field(factory=dict)
 
@@ -124,8 +127,9 @@ class DaemonWatch:
         if key in self._seen or daemon.pid_path(root).exists():
             # One that lived for a moment only was not seen, but has left its pid file.
             return True
+        node, name = key
+        if name not in _STARTED_IN_ORDER or (name in OPTIONAL_DAEMONS and name not in self.optional):
+            return False
         # One that did not even live for so long is told by those that are started after it.
-        later = (
-            _STARTED_IN_ORDER[_STARTED_IN_ORDER.index(key[1]) + 1 :] if key[1] in _STARTED_IN_ORDER else ()
-        )
-        return any((key[0], name) in self._seen for name in later)
+        later = _STARTED_IN_ORDER[_STARTED_IN_ORDER.index(name) + 1 :]
+        return any((node, one) in self._seen for one in later)

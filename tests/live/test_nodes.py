@@ -161,3 +161,10 @@ def test_join_that_fails_leaves_nothing(varied: VirtualCluster, script: str, tol
     assert not [one for one in varied.parts.keeper.processes() if one.name.startswith("late")]
     assert varied.verify() == []
     varied.remove_node(varied.add_node("late"))
+
+
+@pytest.mark.vcluster(nodes=1, daemons=())
+def test_a_node_joins_where_no_optional_daemon_runs(vcluster: VirtualCluster) -> None:
+    late = vcluster.add_node("late")
+    assert sorted(late.daemons) == ["noded"]
+    assert vcluster.verify() == []
