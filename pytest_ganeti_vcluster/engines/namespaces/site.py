@@ -99,7 +99,7 @@ class NamespacesSite(SiteNames):
         super().__init__(plan, Hosts(self._folder))
         self._network = ClusterNetwork(self._folder / "network.sock")
         self._control = self._folder / "control.sock"
-        self.network_faults = SwitchFaults(self._control)
+        self.network_faults = SwitchFaults(self._control, root, self._hosts, self._run_in)
         self._outlets = Outlets(keeper, self._folder, self._network.path)
         self._outside = str(plan.blocks[0][_OUTSIDE])
         self._hardware = ShownHardware(self._folder, self._run_in, self._show_storage)
@@ -371,9 +371,9 @@ class NamespacesSite(SiteNames):
         # As root of that namespace we are who we are outside: nothing is to be changed.
         return [program, f"--target={pid}", "--user", "--preserve-credentials", *namespaces, "--"]
 
-    def _run_in(self, pid: int, argv: Sequence[str], given: str) -> None:
+    def _run_in(self, pid: int, argv: Sequence[str], given: str, where: Sequence[str] = _ENTERING) -> None:
         """Run a command, with an input, on the node whose first process is `pid`. Raises `BootFailed`."""
-        self._run([*self._entering(pid, _ENTERING), *argv], shlex.join(argv), given)
+        self._run([*self._entering(pid, where), *argv], shlex.join(argv), given)
 
     def _show_storage(self, pid: int, options: Sequence[str]) -> int:
         argv = [*self._entering(self._switch().pid, ()), *own_program("storage"), str(pid), *options]
