@@ -245,16 +245,17 @@ def test_no_answer_comes_before_the_delays_of_both_ways(wired: Wired, talk: Talk
 def test_of_datagrams_some_are_lost_and_the_same_ones_with_the_same_seed(wired: Wired) -> None:
     first, second = wired.nodes
     wired.output(first, ["ip", "neigh", "replace", second.ip, "lladdr", hardware(second), "dev", "eth0"])
-    came = []
-    for _ in range(2):
+    came: list[list[str]] = []
+    # A frame of the node's own, such as the kernel sends now and then, may come between: the others' fates shift then.
+    while len(came) < 2 or (len(came) < 10 and came[-1] != came[-2]):
         with wired.program(second, COUNT) as count:
             assert count.hear() == "ready"
             with wired.fault(Rule(((ONE, TWO),), loss=0.5, seed=3)):
                 wired.output(first, ["python3", "-c", SEND, second.ip, "300"])
             wired.output(first, ["python3", "-c", SEND, second.ip, "0", "end"])
             came.append(count.hear().split())
-    assert 75 < len(came[0]) < 225
-    assert came[0] == came[1]
+    assert all(75 < len(numbers) < 225 for numbers in came)
+    assert came[-1] == came[-2]
     wired.output(first, ["ip", "neigh", "delete", second.ip, "dev", "eth0"])
 
 
