@@ -19,12 +19,12 @@ import pytest
 from pytest_ganeti_vcluster.cluster.making.sites import tools_of
 from pytest_ganeti_vcluster.engines.base import OOB_PROGRAM, SHARED_PLACE, NodeSite
 from pytest_ganeti_vcluster.engines.hardware import write_bridges, write_capacity
+from pytest_ganeti_vcluster.engines.namespaces.addresses import plan_for
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.layers import NO_LAYERS, Layers
 from pytest_ganeti_vcluster.engines.namespaces.machine import INIT, OUTSIDE_MODULES
 from pytest_ganeti_vcluster.engines.namespaces.probe import try_namespaces
 from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite
-from pytest_ganeti_vcluster.engines.namespaces.site_names import plan_for
 from pytest_ganeti_vcluster.engines.namespaces.storage import DEVICE
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError
 from pytest_ganeti_vcluster.ganeti.installation import find_installation

@@ -13,7 +13,8 @@ import pytest
 
 from pytest_ganeti_vcluster.engines.base import SiteTools
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease
-from pytest_ganeti_vcluster.engines.loopback.site import READY_INSTANCE_NAMES, LoopbackSite
+from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
+from pytest_ganeti_vcluster.engines.site_names import READY_INSTANCE_NAMES
 from pytest_ganeti_vcluster.errors import DaemonDied, KeeperError
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.keeper.client import Keeper

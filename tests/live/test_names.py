@@ -11,7 +11,7 @@ import pytest
 
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.engines.loopback.plan import INSTANCES_PER_BLOCK
-from pytest_ganeti_vcluster.engines.loopback.site import READY_INSTANCE_NAMES
+from pytest_ganeti_vcluster.engines.site_names import READY_INSTANCE_NAMES
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, LuxiError, SpecError
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
 

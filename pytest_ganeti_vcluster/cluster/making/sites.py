@@ -10,10 +10,10 @@ from pytest_ganeti_vcluster.engines.base import Site, SiteTools
 from pytest_ganeti_vcluster.engines.loopback.lease import Lease, blocks_for
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan
 from pytest_ganeti_vcluster.engines.loopback.site import LoopbackSite
+from pytest_ganeti_vcluster.engines.namespaces.addresses import plan_for
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import links_out
 from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import check_storage
 from pytest_ganeti_vcluster.engines.namespaces.site import NamespacesSite
-from pytest_ganeti_vcluster.engines.namespaces.site_names import plan_for
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
 from pytest_ganeti_vcluster.ganeti.unmodified import layers_of, version_links
 from pytest_ganeti_vcluster.keeper.client import Keeper

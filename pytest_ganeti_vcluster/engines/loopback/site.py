@@ -27,15 +27,13 @@ from pytest_ganeti_vcluster.engines.loopback.network_faults import NoNetworkFaul
 from pytest_ganeti_vcluster.engines.loopback.node_processes import NodeProcesses
 from pytest_ganeti_vcluster.engines.loopback.probe import listening_on
 from pytest_ganeti_vcluster.engines.loopback.silent_logins import SilentLogins
-from pytest_ganeti_vcluster.errors import KeeperError, SpecError
+from pytest_ganeti_vcluster.engines.site_names import SiteNames, aliases
+from pytest_ganeti_vcluster.errors import KeeperError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.locking import locked
 
-#: Names that are there from the start, so that `gnt-instance add` needs no preparation.
-READY_INSTANCE_NAMES = 60
 
-
-class LoopbackSite:
+class LoopbackSite(SiteNames):
     """See `engines.base.Site`. `cluster_name` is the full name that belongs to the cluster's address."""
 
     engine = "loopback"
@@ -55,8 +53,7 @@ class LoopbackSite:
         self._tools = tools
         self._token = token
         self._folder = root / "engine"
-        self.cluster_name = cluster_name
-        self._hosts = names.Hosts(self._folder)
+        super().__init__(lease, names.Hosts(self._folder), cluster_name)
         self._master_ip = MasterIp(keeper, root, self._folder / "relay.log")
         self._ssh = sshd.SshServers(keeper, self._folder, tools, self._common_environment())
         self._silent = SilentLogins(keeper, self._folder, sshd.PORT)
@@ -90,17 +87,7 @@ class LoopbackSite:
         self._folder.mkdir(mode=0o700)
         (self._folder / "passwd").write_text(names.passwd_text(self._root), encoding="utf-8")
         (self._folder / "group").write_text(names.group_text(), encoding="utf-8")
-        short = self.cluster_name.split(".", maxsplit=1)[0]
-        entries: dict[str, tuple[str, ...]] = {self.cluster_name: (self.cluster_ip, self.cluster_name, short)}
-        for number in range(1, READY_INSTANCE_NAMES + 1):
-            name = f"instance{number}"
-            entries[f"{name}.{DOMAIN}"] = (self._lease.instance_ip(number), f"{name}.{DOMAIN}", name)
-        self._hosts.set_many(entries)
-
-    @property
-    def cluster_ip(self) -> str:
-        """The address that belongs to the cluster's name."""
-        return str(self._lease.cluster_ip)
+        self._give_first_names()
 
     @property
     def lease(self) -> Lease:
@@ -121,11 +108,6 @@ class LoopbackSite:
         """Text of the node's passwd file."""
         return names.passwd_text(node.root / "root")
 
-    @property
-    def hosts(self) -> names.Hosts:
-        """All names of the cluster."""
-        return self._hosts
-
     def start(self, *, wait: bool = True) -> None:
         """Make the keys that are not there, and start the sshd of the first nodes; `wait_ready` waits if not `wait`."""
         self._ssh.make_keys()
@@ -145,7 +127,7 @@ class LoopbackSite:
     def nodes(self, wanted: Sequence[tuple[str, int]], *, wait: bool = True) -> list[NodeSite]:
         """Make nodes known, each given by name and number; else as `node`, and `start` for `wait`."""
         sites = [self.site_of(name, index) for name, index in wanted]
-        self._hosts.set_nodes({site.name: (site.ip, site.name, *_aliases(site.name)) for site in sites})
+        self._hosts.set_nodes({site.name: (site.ip, site.name, *aliases(site.name)) for site in sites})
         if self._ssh.host_key.exists():
             self._serve_ssh([site.index for site in sites], wait=wait)
         for site in sites:
@@ -167,42 +149,13 @@ class LoopbackSite:
     def forget(self, name: str) -> None:
         """Take a name back, and with a node's name its logins."""
         address = self._hosts.address(name)
-        self._hosts.remove(name)
+        super().forget(name)
         if address is not None:
             self._ssh.detach(address)
 
-    def knows(self, name: str) -> bool:
-        """Whether a name is known, a node's or any other."""
-        return self._hosts.address(name) is not None
-
-    def add_name(self, name: str) -> str:
-        """Make a further name known and return its address; the same if it is known."""
-        room = range(READY_INSTANCE_NAMES + 1, self._lease.instances + 1)
-        address = self._give(name, (self._lease.instance_ip(number) for number in room))
-        if address is None:
-            raise SpecError(
-                f"no address is left for the name {name!r}: {len(room)} names were added already",
-                cure=f"use names again, or instance1 to instance{READY_INSTANCE_NAMES}, which are there anyway",
-            )
-        return address
-
-    def add_cluster_name(self, name: str) -> str:
-        """Make a further name for the cluster known and return its address; the same if it is known."""
-        address = self._give(name, self._lease.spare_ips)
-        if address is None:
-            raise SpecError(
-                f"no address is left for the name {name!r}: a cluster can have {len(self._lease.spare_ips)} others",
-                cure="use names again",
-            )
-        return address
-
-    def _give(self, name: str, addresses: Iterable[str]) -> str | None:
-        [alias] = _aliases(name) or [""]
-        return self._hosts.give(name, addresses, alias=alias)
-
     def put_back(self, hosts: str, nodes: str) -> None:
         """Put back the names of an earlier moment (texts of `engine/hosts` and `engine/nodes`), and their logins."""
-        self._hosts.replace_with(hosts, nodes)
+        super().put_back(hosts, nodes)
         now = {address: name for name, address in self._hosts.nodes().items()}
         for address in self._ssh.attached() - now.keys():
             self._ssh.detach(address)
@@ -333,8 +286,3 @@ class LoopbackSite:
             self._ssh.ensure(number, [str(self._lease.node_ip(one)) for one in nodes], wait=False)
         if wait:
             self._ssh.wait_ready()
-
-
-def _aliases(name: str) -> list[str]:
-    short = name.split(".", maxsplit=1)[0]
-    return [] if short == name else [short]

@@ -30,6 +30,7 @@ from pytest_ganeti_vcluster.engines.hardware import read_bridges
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
 from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan
 from pytest_ganeti_vcluster.engines.namespaces import kernel_view
+from pytest_ganeti_vcluster.engines.namespaces.addresses import ADDRESSES
 from pytest_ganeti_vcluster.engines.namespaces.cluster_network import ClusterNetwork
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.furnishing import furnish
@@ -39,14 +40,9 @@ from pytest_ganeti_vcluster.engines.namespaces.outlets import Outlets
 from pytest_ganeti_vcluster.engines.namespaces.own_programs import PATH, outer_environment, own_program
 from pytest_ganeti_vcluster.engines.namespaces.porter import WAY_OUT
 from pytest_ganeti_vcluster.engines.namespaces.shown_hardware import ShownHardware
-from pytest_ganeti_vcluster.engines.namespaces.site_names import (
-    ADDRESSES,
-    READY_INSTANCE_NAMES,
-    SiteNames,
-    aliases,
-)
 from pytest_ganeti_vcluster.engines.namespaces.switch_faults import SwitchFaults
 from pytest_ganeti_vcluster.engines.namespaces.way_out import WayOut
+from pytest_ganeti_vcluster.engines.site_names import SiteNames, aliases
 from pytest_ganeti_vcluster.errors import BootFailed, KeeperError
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
@@ -95,8 +91,7 @@ class NamespacesSite(SiteNames):
         self._layers = layers
         self._token = token
         self._folder = root / "engine"
-        self.cluster_name = cluster_name
-        super().__init__(plan, Hosts(self._folder))
+        super().__init__(plan, Hosts(self._folder), cluster_name)
         self._network = ClusterNetwork(self._folder / "network.sock")
         self._control = self._folder / "control.sock"
         self.network_faults = SwitchFaults(self._control, root, self._hosts, self._run_in)
@@ -112,12 +107,7 @@ class NamespacesSite(SiteNames):
     def create(self) -> None:
         """Make the site of a new cluster: its folder, the cluster's name and those of instances."""
         self._folder.mkdir(mode=0o700)
-        short = self.cluster_name.split(".", maxsplit=1)[0]
-        entries: dict[str, tuple[str, ...]] = {self.cluster_name: (self.cluster_ip, self.cluster_name, short)}
-        for number in range(1, READY_INSTANCE_NAMES + 1):
-            name = f"instance{number}"
-            entries[f"{name}.{DOMAIN}"] = (self._plan.instance_ip(number), f"{name}.{DOMAIN}", name)
-        self._hosts.set_many(entries)
+        self._give_first_names()
 
     def check(self) -> None:
         """Raise `KeeperError` unless there is a site that was made."""
@@ -126,11 +116,6 @@ class NamespacesSite(SiteNames):
                 f"{self._root} has no cluster in it that runs: {self._hosts.path} is not there",
                 cure="attach to a cluster that runs; `ganeti-vcluster gc` removes what dead ones left",
             )
-
-    @property
-    def cluster_ip(self) -> str:
-        """The address that belongs to the cluster's name."""
-        return self._plan.cluster_ip
 
     @property
     def lease(self) -> AddressPlan:

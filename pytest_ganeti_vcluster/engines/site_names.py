@@ -1,32 +1,38 @@
-"""The addresses of a cluster of machines, and its names, which its switch knows."""
+"""The names of a cluster, and which of its addresses each is given."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network
 
+from pytest_ganeti_vcluster.engines.base import DOMAIN
 from pytest_ganeti_vcluster.engines.loopback.names import Hosts
-from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan, run_of_blocks
+from pytest_ganeti_vcluster.engines.loopback.plan import AddressPlan
 from pytest_ganeti_vcluster.errors import SpecError
-
-#: Of the addresses for tests of network devices (RFC 2544), which are nobody's; every cluster has the same ones.
-ADDRESSES = IPv4Network("198.18.0.0/15")
 
 #: Names that are there from the start, so that `gnt-instance add` needs no preparation.
 READY_INSTANCE_NAMES = 60
 
 
-def plan_for(blocks: int, *, secondary_ips: bool) -> AddressPlan:
-    """Return the addresses of a cluster that takes so many blocks."""
-    return AddressPlan(run_of_blocks(ADDRESSES, 0, blocks), secondary_ips=secondary_ips)
-
-
 class SiteNames:
-    """The part of a site that knows names; see `engines.base.Site`."""
+    """The part of a site that knows names; see `engines.base.Site`. `cluster_name` belongs to the cluster's address."""
 
-    def __init__(self, plan: AddressPlan, hosts: Hosts) -> None:
+    def __init__(self, plan: AddressPlan, hosts: Hosts, cluster_name: str) -> None:
         self._plan = plan
         self._hosts = hosts
+        self.cluster_name = cluster_name
+
+    def _give_first_names(self) -> None:
+        """Make the names known that are there from the start: the cluster's, and those of instances."""
+        entries = {self.cluster_name: (self.cluster_ip, self.cluster_name, *aliases(self.cluster_name))}
+        for number in range(1, READY_INSTANCE_NAMES + 1):
+            name = f"instance{number}"
+            entries[f"{name}.{DOMAIN}"] = (self._plan.instance_ip(number), f"{name}.{DOMAIN}", name)
+        self._hosts.set_many(entries)
+
+    @property
+    def cluster_ip(self) -> str:
+        """The address that belongs to the cluster's name."""
+        return self._plan.cluster_ip
 
     @property
     def hosts(self) -> Hosts:
