@@ -320,10 +320,10 @@ def test_two_rules_are_in_force_until_each_is_lifted(wired: Wired) -> None:
 def test_wishes_that_make_no_sense_do_no_harm(wired: Wired) -> None:
     first, second = wired.nodes
     path = str(wired.site.network_faults.path)
-    assert "nothing is known" in control.ask(path, strange=1)
-    assert "KeyError" in control.ask(path, begin="x", rule={})
-    assert "TypeError" in control.ask(path, begin="x", rule={"flows": [], "other": 1})
-    assert "OSError" in control.ask(path, plug="no-such-link", party=9)
+    assert "nothing is known" in control.ask(path, strange=1).error
+    assert "KeyError" in control.ask(path, begin="x", rule={}).error
+    assert "TypeError" in control.ask(path, begin="x", rule={"flows": [], "other": 1}).error
+    assert "OSError" in control.ask(path, plug="no-such-link", party=9).error
     with pytest.raises(EngineUnavailable, match="cannot be forwarded"):
         wired.site.network_faults.begin("x", Rule((), delay="x"))  # type: ignore[arg-type]
     assert wired.on_bridge() == 3

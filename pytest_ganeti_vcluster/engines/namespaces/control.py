@@ -1,6 +1,6 @@
 """What a switch is told: messages to a socket of its, each answered before the next. Standard library only.
 
-A message is a JSON object with one of the wishes of `Control`. The answer is one, too: {"error": ""}, or what is wrong.
+A message is a JSON object with one of the wishes of `Control`. The answer is one, too: an `Answer`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import selectors
 import socket
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_ganeti_vcluster.engines.namespaces.forwarding import Forwarder
 from pytest_ganeti_vcluster.engines.network_rules import Rule
@@ -20,8 +20,15 @@ _LONGEST = 1 << 17
 _PROMPT = 30.0
 
 
-def ask(path: str, **wish: Any) -> str:
-    """Tell the switch at `path` a wish; return what is wrong with it, empty where it is done. Raises `OSError`."""
+class Answer(NamedTuple):
+    """What a switch answers: what is wrong, empty where nothing is; and whether any rule was in force before."""
+
+    error: str
+    had_rules: bool
+
+
+def ask(path: str, **wish: Any) -> Answer:
+    """Tell the switch at `path` a wish. Raises `OSError`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
         asking.settimeout(_PROMPT)
         asking.connect(path)
@@ -29,7 +36,7 @@ def ask(path: str, **wish: Any) -> str:
         answer = asking.recv(_LONGEST)
     if not answer:
         raise ConnectionError(f"the switch of the cluster's network has not answered at {path}")
-    return str(json.loads(answer)["error"])
+    return Answer(**json.loads(answer))
 
 
 class Control:
@@ -57,7 +64,9 @@ class Control:
         try:
             message = connection.recv(_LONGEST)
             if message:
-                connection.send(json.dumps({"error": self._carry_out(message)}).encode())
+                had_rules = self._forwarder.has_rules
+                answer = Answer(self._carry_out(message), had_rules)
+                connection.send(json.dumps(answer._asdict()).encode())
                 return
         except OSError:
             pass

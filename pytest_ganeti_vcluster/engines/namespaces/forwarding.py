@@ -88,6 +88,11 @@ class Forwarder:
             self.end_all()
             raise
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether any rule is in force, so that frames are forwarded by us."""
+        return bool(self._fate)
+
     def end(self, name: str) -> None:
         """Have a rule be in force no more. Raises `OSError`."""
         self._fate.end(name)

@@ -116,7 +116,7 @@ def main(config: Config) -> int:
         *port_commands(config.link),
     )
     # Faults of the network that are in force are this node's, too.
-    wrong = ask(config.control, plug=config.link, party=config.number)
+    wrong = ask(config.control, plug=config.link, party=config.number).error
     if wrong:
         raise OSError(errno.EIO, f"the switch could not plug in {config.link}: {wrong}")
     os.write(let_go_on, b"n")

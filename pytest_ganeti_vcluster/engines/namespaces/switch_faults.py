@@ -11,7 +11,7 @@ from typing import Callable
 import attrs
 
 from pytest_ganeti_vcluster.engines.base import Names
-from pytest_ganeti_vcluster.engines.namespaces.control import ask
+from pytest_ganeti_vcluster.engines.namespaces.control import Answer, ask
 from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.engines.namespaces.machine import INTERFACE
 from pytest_ganeti_vcluster.engines.network_rules import Rule
@@ -37,7 +37,7 @@ class SwitchFaults:
 
     def begin(self, name: str, rule: Rule) -> None:
         """Have a rule be in force."""
-        wrong = self._ask(begin=name, rule=rule.to_json())
+        wrong = self._ask(begin=name, rule=rule.to_json()).error
         if wrong:
             raise EngineUnavailable(
                 "engine 'namespaces' cannot have faults in the network here: frames cannot be forwarded by rules",
@@ -47,13 +47,21 @@ class SwitchFaults:
 
     def end(self, name: str) -> None:
         """Have it be in force no more."""
-        self._check(self._ask(end=name))
-        self._forget_misses()
+        self._ended(self._ask(end=name))
 
     def end_all(self) -> None:
         """Have no rule be in force, whoever began it."""
-        self._check(self._ask(end_all=True))
-        self._forget_misses()
+        self._ended(self._ask(end_all=True))
+
+    def _ended(self, answer: Answer) -> None:
+        if answer.error:
+            raise KeeperError(
+                "the switch of the cluster's network could not be put right",
+                seen=answer.error,
+                cure="close the cluster and take a new one",
+            )
+        if answer.had_rules:
+            self._forget_misses()
 
     def _forget_misses(self) -> None:
         for name in self.names.nodes():
@@ -63,7 +71,7 @@ class SwitchFaults:
                 with contextlib.suppress(BootFailed):
                     self.run_in(first.identity.pid, _FORGET_MISSES, "", ("--net",))
 
-    def _ask(self, **wish: object) -> str:
+    def _ask(self, **wish: object) -> Answer:
         try:
             return ask(os.fspath(self.path), **wish)
         except OSError as error:
@@ -72,12 +80,3 @@ class SwitchFaults:
                 seen=str(error),
                 cure="close the cluster and take a new one",
             ) from error
-
-    @staticmethod
-    def _check(wrong: str) -> None:
-        if wrong:
-            raise KeeperError(
-                "the switch of the cluster's network could not be put right",
-                seen=wrong,
-                cure="close the cluster and take a new one",
-            )
