@@ -13,8 +13,9 @@ from pathlib import Path
 
 import attrs
 
+from pytest_ganeti_vcluster.engines.base import DOMAIN
 from pytest_ganeti_vcluster.engines.loopback import sshd
-from pytest_ganeti_vcluster.engines.loopback.site import DOMAIN, READY_INSTANCE_NAMES
+from pytest_ganeti_vcluster.engines.site_names import READY_INSTANCE_NAMES
 from pytest_ganeti_vcluster.ganeti import farm
 from pytest_ganeti_vcluster.ganeti.daemons import METAD_PORT
 from pytest_ganeti_vcluster.ganeti.verify import EXPECTED

@@ -13,7 +13,7 @@ def qa_table(kind: str) -> str:
     """Return the table of what is `off`, `known` to fail, or led elsewhere (`adaptations`)."""
     rst = differences.rst
     if kind == "off":
-        rows = [(f"``{name}``", rst(reason)) for name, reason in (OFF | TESTS_OFF).items()]
+        rows = [(f"``{name}``", rst(reason)) for name, reason in {**OFF, **TESTS_OFF}.items()]
         return differences.table(("Setting or test", "Why it is off"), rows, "35 65")
     if kind == "known":
         if not KNOWN:
