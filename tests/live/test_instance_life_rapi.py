@@ -10,6 +10,7 @@ import pytest
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed
 from tests.live.effects import disks, marker, running_on
+from tests.rows.refusals import UNKNOWN_NAME
 
 Do = Callable[..., list[Any]]
 CREATE = {"__version__": 1, "mode": "create", "os_type": "dd+default", "hypervisor": "fake"}
@@ -110,7 +111,7 @@ def test_name_that_the_cluster_does_not_know(cluster: VirtualCluster, do: Do) ->
     # RAPI takes requests that we never see, so their names have to be known before.
     new = {**CREATE, "name": "hanna.vc", "disk_template": "diskless", "disks": [], "nics": []}
     new["pnode"] = cluster.master.name
-    with pytest.raises(JobFailed, match="does not know the name"):
+    with pytest.raises(JobFailed, match=UNKNOWN_NAME):
         do("POST", "instances", new)
     cluster.add_name("hanna")
     do("POST", "instances", new)

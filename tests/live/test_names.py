@@ -14,6 +14,7 @@ from pytest_ganeti_vcluster.engines.loopback.plan import INSTANCES_PER_BLOCK
 from pytest_ganeti_vcluster.engines.site_names import READY_INSTANCE_NAMES
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, LuxiError, SpecError
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
+from tests.rows.refusals import UNKNOWN_NAME
 
 CREATE = {
     "OP_ID": "OP_INSTANCE_CREATE",
@@ -52,8 +53,7 @@ def test_added_name_is_known_to_running_daemons(cluster: VirtualCluster) -> None
 
 
 def test_unknown_name_is_refused_at_once(cluster: VirtualCluster) -> None:
-    told = "this virtual cluster does not know the name|does not resolve: Name or service not known"
-    with pytest.raises(CommandFailed, match=told) as caught:
+    with pytest.raises(CommandFailed, match=UNKNOWN_NAME) as caught:
         cluster.run("gnt-instance", "add", "-t", "diskless", "-o", "dd+default", "nosuch")
     assert caught.value.result.duration < 10
 

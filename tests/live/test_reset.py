@@ -154,10 +154,12 @@ def test_a_reset_cluster_verifies_clean_and_works(shared: _Fresh) -> None:
 def test_a_pid_file_is_read_as_ganeti_reads_it(shared: _Fresh) -> None:
     daemon = shared.cluster.node("node2").daemon("noded")
     path = shared.cluster.node("node2").path("/var/run/ganeti/ganeti-noded.pid")
+    pid = daemon.pid
+    assert pid is not None
     text = path.read_text(encoding="ascii")
     # What a daemon with a longer number has left when it was killed.
     path.write_text(text + "0\n", encoding="ascii")
-    assert daemon.pid == int(text)
+    assert daemon.pid == pid
     shared.cluster.reset()
 
 
