@@ -26,6 +26,8 @@ _FOLDERS = (
     "var/lib/ganeti/rapi",
     "var/log/ganeti",
     "srv/ganeti/os",
+    "srv/ganeti/extstorage",
+    "srv/ganeti/iallocators",
     "srv/ganeti/file-storage",
 )
 
