@@ -82,11 +82,15 @@ class NodeShell:
         `stdin` is its input (none without), `timeout` in seconds (none without), `env` adds variables; `watch`
         is called again and again meanwhile, and what it raises ends the command. Raises `CommandFailed` where
         `check` is true and the status is not 0 (127: there is no such command; 255: the node is switched off) or the
-        time is over.
+        time is over, `KeeperError` where the cluster has ended.
         """
         environment = {**self.environment, **(env or {})}
-        command = None if (self.root / OFF).exists() else self._command(argv)
+        is_off = (self.root / OFF).exists()
+        command = None if is_off else self._command(argv)
         if command is None:
+            if not is_off:
+                # A machine that nobody switched off: has it gone with its keeper? That is a `KeeperError`.
+                self.keeper.processes()
             result = CommandResult(argv, self.name, _NOT_REACHED, "", f"{self.name} is switched off", 0.0)
             return result.check() if check else result
         is_here = "/" in argv[0] or shutil.which(argv[0], path=environment.get("PATH")) is not None
