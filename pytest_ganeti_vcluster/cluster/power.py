@@ -134,8 +134,14 @@ class NodePower:
         timeout = self.parts.settings.timeout
         deadline = time.monotonic() + timeout
         root = self.node.site.root
+        daemon_util = str(self.parts.farm.daemon_util)
         # It ends with an error where a daemon does not want to run, such as a master that nobody votes for any more.
-        self.node.shell.run(str(self.parts.farm.daemon_util), "start-all", check=False, timeout=timeout)
+        self.node.shell.run(daemon_util, "start-all", check=False, timeout=timeout)
+        # Those behind it in the list come up nevertheless: systemd starts each by itself.
+        for name in self.parts.farm.optional_daemons(self.parts.spec.daemons):
+            if daemon_pid(DAEMONS[name], root) is None:
+                program = DAEMONS[name].program
+                self.node.shell.run(daemon_util, "start", program, check=False, timeout=timeout)
         if (root / "var/lib/ganeti/server.pem").exists():
             wait_ready(DAEMONS["noded"], self.node.site.name, self.node.address, deadline=deadline)
         for daemon in DAEMONS.values():
