@@ -137,9 +137,9 @@ def test_multi_allocation(vcluster: VirtualCluster) -> None:
         vcluster.add_name(name)
     fields = {name: value for name, value in CREATE.items() if name != "OP_ID"}
     definitions = [{**fields, "instance_name": vcluster.full_name(name)} for name in names]
-    file = vcluster.master.path("/root/instances.json")
-    file.write_text(json.dumps(definitions), encoding="ascii")
-    told = vcluster.run("gnt-instance", "batch-create", "--iallocator=hail", str(file))
+    vcluster.master.path("/root/instances.json").write_text(json.dumps(definitions), encoding="ascii")
+    file = vcluster.master.seen_path("/root/instances.json")
+    told = vcluster.run("gnt-instance", "batch-create", "--iallocator=hail", file)
     assert "All instances created successfully." in told.stdout
     assert sorted(placed(vcluster).values()) == [node.name for node in vcluster.nodes]
 

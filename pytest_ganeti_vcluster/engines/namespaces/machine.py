@@ -26,6 +26,13 @@ from pytest_ganeti_vcluster.engines.namespaces.switch import port_commands
 #: Where a node finds what of the machine's /etc its own does not replace.
 OUTSIDE_ETC = "/run/host/etc"
 
+#: Where a node finds what of the machine's folder of libraries its own does not replace.
+OUTSIDE_LIBRARIES = "/run/host/lib"
+
+#: An unmodified Ganeti looks for iallocators of an admin's there, which others have below /srv (configure.ac).
+_LIBRARIES = "/usr/local/lib"
+_IALLOCATORS = "iallocators"
+
 #: Where a node finds Python modules that a Ganeti which is laid over its /usr has brought along.
 OUTSIDE_MODULES = "/run/host/modules"
 
@@ -161,6 +168,7 @@ def _set_up_files(config: Config) -> None:
         kernel.mount("layers", "/usr", "overlay", config.layers)
     # Opened now: what is mounted may well hide them.
     etc = os.open("/etc", os.O_PATH)
+    libraries = os.open(_LIBRARIES, os.O_PATH)
     own = [(os.open(root / inner, os.O_PATH), place) for inner, place in FOLDERS]
     own += [(os.open(outside, os.O_PATH), place) for outside, place in config.covers]
     kernel.mount("proc", "/proc", "proc")
@@ -172,10 +180,13 @@ def _set_up_files(config: Config) -> None:
         kernel.bind(f"/proc/self/fd/{descriptor}", place)
         os.close(descriptor)
         if place == "/run":
-            for folder in (OUTSIDE_ETC, OUTSIDE_MODULES, "/run/lock", "/run/sshd"):
+            for folder in (OUTSIDE_ETC, OUTSIDE_LIBRARIES, OUTSIDE_MODULES, "/run/lock", "/run/sshd"):
                 Path(folder).mkdir(parents=True, exist_ok=True)
             kernel.bind(f"/proc/self/fd/{etc}", OUTSIDE_ETC)
+            kernel.bind(f"/proc/self/fd/{libraries}", OUTSIDE_LIBRARIES)
     os.close(etc)
+    os.close(libraries)
+    _set_up_libraries()
     # The kernel has one for all.
     kernel.bind(config.boot_id, "/proc/sys/kernel/random/boot_id")
     # noded insists on writing to it.
@@ -184,6 +195,20 @@ def _set_up_files(config: Config) -> None:
     setcap = shutil.which("setcap", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if setcap is not None:
         kernel.bind("/bin/true", os.path.realpath(setcap))
+
+
+def _set_up_libraries() -> None:
+    """Have the node's folder of libraries be the machine's, but for the iallocators, which are the node's own."""
+    kernel.mount("libraries", _LIBRARIES, "tmpfs", "mode=0755")
+    here, outside = Path(_LIBRARIES), Path(OUTSIDE_LIBRARIES)
+    for own in ("ganeti", _IALLOCATORS):
+        for entry in outside.iterdir() if outside.is_dir() else ():
+            if entry.name != own:
+                (here / entry.name).symlink_to(entry)
+        here, outside = here / own, outside / own
+        if own != _IALLOCATORS:
+            here.mkdir()
+    here.symlink_to("/srv/ganeti/iallocators")
 
 
 def _set_up_network(config: Config) -> None:
