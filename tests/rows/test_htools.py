@@ -153,10 +153,11 @@ def test_hspace_counts_disks(unequal: VirtualCluster) -> None:
 
 
 #: An iallocator that keeps what Ganeti asks of it, and leaves the answer to hail.
+# All of htools are one program; Debian has hail, and htools itself, where no PATH leads.
 KEEPING = """\
 #!/bin/sh
 cp "$1" "$GANETI_ROOTDIR/root/request"
-HTOOLS=hail exec htools "$1"
+HTOOLS=hail exec hbal "$1"
 """
 
 
@@ -173,7 +174,7 @@ def test_hail_by_itself(unequal: VirtualCluster) -> None:
 
     def answer() -> dict[str, Any]:
         request.write_text(json.dumps(asked), encoding="utf-8")
-        told: dict[str, Any] = json.loads(unequal.run("htools", "request", env={"HTOOLS": "hail"}).stdout)
+        told: dict[str, Any] = json.loads(unequal.run("hbal", "request", env={"HTOOLS": "hail"}).stdout)
         return told
 
     assert (answer()["success"], answer()["result"]) == (True, ["node2.vc"])
@@ -182,7 +183,7 @@ def test_hail_by_itself(unequal: VirtualCluster) -> None:
     assert "No valid allocation solutions, failure reasons:" in answer()["info"]
     # Beside the request, it takes a cluster from elsewhere.
     unequal.run("hscan", "-L", "-d", ".")
-    other = unequal.run("htools", "-t", "LOCAL.data", "request", env={"HTOOLS": "hail"})
+    other = unequal.run("hbal", "-t", "LOCAL.data", "request", env={"HTOOLS": "hail"})
     assert not json.loads(other.stdout)["success"]
 
 

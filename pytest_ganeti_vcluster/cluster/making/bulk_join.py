@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import shutil
 import stat
 import time
@@ -100,7 +101,9 @@ class BulkJoin:
             _take_after(self.model.site.root, root)
             put(root, _CERTIFICATE, identity.certificate, 0o440)
             put(root, _SSH_KEY, identity.ssh_key, 0o600)
-            put(root, f"{_SSH_KEY}.pub", identity.ssh_public.encode("ascii"), 0o600)
+            # ssh-keygen leaves it to the umask of the node who may read it.
+            mode = stat.S_IMODE((self.model.site.root / f"{_SSH_KEY}.pub").stat().st_mode)
+            put(root, f"{_SSH_KEY}.pub", identity.ssh_public.encode("ascii"), mode)
             _add_keys(node, [identity.ssh_public, *keys_of_known, *promoted])
         for node in known:
             _add_keys(node, promoted)
