@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import shutil
 import stat
 import time
