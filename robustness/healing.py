@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
+from pathlib import Path
+from typing import Any
 
 from pytest_ganeti_vcluster.clients.records import FINAL
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
-from pytest_ganeti_vcluster.engines.namespaces.first_process import FirstProcess
 from pytest_ganeti_vcluster.errors import GanetiError
-from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from robustness.history import History
 
 #: Seconds in which the master answers, and all jobs have ended, once all faults are lifted.
@@ -59,6 +60,8 @@ def _end_dead_jobs(cluster: VirtualCluster, history: History) -> None:
         if not left:
             return
         if time.monotonic() > deadline:
+            for number in left:
+                history.write("job left", job=number, file=_job_file(cluster, number))
             raise GanetiError(f"jobs {left} have not ended {_ENDING:g} s after all faults were lifted")
         for number in left:
             end_if_dead(cluster, number, history)
@@ -74,16 +77,31 @@ def end_if_dead(cluster: VirtualCluster, job: int, history: History) -> None:
 
 
 def _is_dead(cluster: VirtualCluster, job: int) -> bool:
-    """Whether the process of a job that has begun is gone."""
-    master = cluster.master
-    path = master.root / "var/lib/ganeti/queue" / f"job-{job}"
+    """Whether the process of a job that has begun is gone: nobody holds its livelock any more.
+
+    As Ganeti looks at it (src/Ganeti/Utils/Livelock.hs, isDead). That the job's process id is somebody's says nothing:
+    numbers come again.
+    """
+    livelock = _job_file(cluster, job).get("livelock")
+    if not livelock:
+        return False
+    site = cluster.parts.site
+    path = cluster.master.root / livelock.lstrip("/") if site.has_machines else Path(livelock)
     try:
-        pid = json.loads(path.read_text(encoding="utf-8")).get("process_id")
+        with path.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _job_file(cluster: VirtualCluster, job: int) -> dict[str, Any]:
+    """Return what the master keeps of a job; nothing where it is being written, or is none any more."""
+    path = cluster.master.root / "var/lib/ganeti/queue" / f"job-{job}"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    if not pid:
-        return False
-    first = FirstProcess.read(master.root)
-    outside = int(pid) if first is None else first.outside(int(pid))
-    process = None if outside is None else ProcessIdentity.of(outside)
-    return process is None or not process.is_alive()
+        return {}
+    return content
