@@ -14,13 +14,14 @@ import pytest
 from pytest_ganeti_vcluster.testing import options, state
 from pytest_ganeti_vcluster.testing.fixtures import (
     _vcluster_clusters,
+    _vcluster_ganeti,
     vcluster,
     vcluster_factory,
     vcluster_session,
 )
 from pytest_ganeti_vcluster.testing.summary import Summary
 
-__all__ = ["_vcluster_clusters", "vcluster", "vcluster_factory", "vcluster_session"]
+__all__ = ["_vcluster_clusters", "_vcluster_ganeti", "vcluster", "vcluster_factory", "vcluster_session"]
 
 MARKER = (
     "vcluster(nodes=3, ...): what the cluster of fixture `vcluster` is to be; the keywords are the fields of "
@@ -52,6 +53,13 @@ def pytest_configure_node(node: Any) -> None:
         config.pluginmanager.register(holder, state.HOLDER)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have tests run on each Ganeti where several were asked for."""
+    from pytest_ganeti_vcluster.testing import versions
+
+    versions.parametrize(metafunc, metafunc.config.stash[state.SETTINGS])
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
@@ -73,7 +81,11 @@ def pytest_report_collectionfinish(
         return []
     from pytest_ganeti_vcluster.testing.header import header
 
-    return header(config.stash[state.SETTINGS], verbose=config.getoption("verbose") > 0)
+    return header(
+        config.stash[state.SETTINGS],
+        verbose=config.getoption("verbose") > 0,
+        ganetis=config.stash.get(state.GANETIS, (None,)),
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

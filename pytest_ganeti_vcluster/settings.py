@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,10 +70,11 @@ def _subnet(text: str) -> ipaddress.IPv4Network:
     return network
 
 
-def _text(text: str) -> str:
-    if not text.strip():
+def _ganetis(text: str) -> tuple[str, ...]:
+    asked = tuple(dict.fromkeys(part.strip() for part in re.split(r"[,\n]", text) if part.strip()))
+    if not asked:
         raise ValueError
-    return text.strip()
+    return asked
 
 
 def default_root() -> Path:
@@ -98,6 +100,8 @@ class Option:
     default_text: str
     #: The text that its name alone stands for on the command line, where it takes no value there.
     alone: str | None = None
+    #: Whether it may be given several times on the command line, which is as with commas between.
+    repeats: bool = False
 
     @property
     def field(self) -> str:
@@ -139,11 +143,13 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "ganeti",
-        _text,
-        'a version ("3.0"), a folder of unpacked packages or of "make install DESTDIR=", or "system"',
-        "Which Ganeti to run.",
-        lambda: None,
+        _ganetis,
+        'a version ("3.0"), a folder of unpacked packages or of "make install DESTDIR=", or "system"; or several,'
+        " with commas between",
+        "Which Ganeti to run; of several, each test runs on each.",
+        lambda: (),
         "the newest that was fetched, else the system's",
+        repeats=True,
     ),
     Option(
         "missing",
@@ -291,11 +297,14 @@ def parse_option(option: Option, text: str, origin: str) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a run was told, read once. Fields as in the table of options."""
+    """What a run was told, read once. Fields as in the table of options.
+
+    Of several `ganeti`, the first is that of clusters of which nothing else is said.
+    """
 
     nodes: int = 3
     max_nodes: int | None = None
-    ganeti: str | None = None
+    ganeti: tuple[str, ...] = ()
     missing: str = "fail"
     engine: str = "auto"
     keep: str = "never"

@@ -32,6 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
     engine = config.getoption("vcluster_engine", None)
     if engine is not None:
         os.environ["VCLUSTER_ENGINE"] = engine
+    # Likewise on one Ganeti; what is meant for several says so by markers.
+    ganeti = config.getoption("vcluster_ganeti", None)
+    if ganeti is not None:
+        os.environ["VCLUSTER_GANETI"] = ",".join(ganeti)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable
@@ -13,7 +12,8 @@ from typing import Callable
 import attrs
 
 from pytest_ganeti_vcluster.engines.base import NodeSite
-from pytest_ganeti_vcluster.errors import AdaptationFailed, BootFailed, CommandFailed
+from pytest_ganeti_vcluster.errors import BootFailed, CommandFailed
+from pytest_ganeti_vcluster.ganeti.adaptation_check import read_verdict
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult, NodeShell
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS, NodeAddress
 from pytest_ganeti_vcluster.ganeti.farm import Farm
@@ -102,15 +102,7 @@ class Bootstrap:
         if not self._farm.is_adapted:
             return
         result = self._run(node, str(self._farm.check), what="check the adaptations")
-        failed: Mapping[str, str] = json.loads(result.stdout)["failed"]
-        if failed:
-            # A module that cannot be imported takes those with it that import it.
-            first = {problem: module for module, problem in reversed(list(failed.items()))}
-            raise AdaptationFailed(
-                f"{self._farm.installation} cannot be adapted to virtual nodes",
-                seen="\n".join(f"{module}: {problem}" for problem, module in first.items()),
-                cure="use a supported Ganeti (`--vcluster-ganeti=3.0`), or report this one's version",
-            )
+        read_verdict(result.stdout, self._farm.installation)
 
     def init(
         self, master: BootNode, cluster_name: str, disk_templates: Sequence[str], options: Sequence[str]

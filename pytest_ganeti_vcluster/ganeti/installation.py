@@ -115,7 +115,7 @@ def is_version(text: str) -> bool:
 def find_installation(settings: Settings, wanted: str | None = None) -> GanetiInstallation:
     """Find the installation to use: the one asked for, else the newest fetched, else the system's.
 
-    `wanted` (version, folder or `system`) is what a cluster's spec asks for; it goes before
+    `wanted` (version, folder or `system`) is what a cluster's spec asks for; it goes before the first of
     `settings.ganeti`. Raises `GanetiNotFound`, which lists every place looked at and why it does not do.
     """
     rejected = []
@@ -123,7 +123,7 @@ def find_installation(settings: Settings, wanted: str | None = None) -> GanetiIn
         if candidate.installation is not None:
             return candidate.installation
         rejected.append(candidate)
-    asked = wanted or settings.ganeti
+    asked = _asked(settings, wanted)
     what = f"Ganeti {asked}" if asked and is_version(asked) else "Ganeti"
     where = f", asked for as {asked!r}," if asked and not is_version(asked) else ""
     raise GanetiNotFound(
@@ -136,7 +136,7 @@ def find_installation(settings: Settings, wanted: str | None = None) -> GanetiIn
 def all_installations(settings: Settings) -> list[Candidate]:
     """Look at every place, in the order in which they are tried; for lists, not for finding."""
     seen: dict[Path, _Place] = {}
-    for place in [*_asked_places(settings.ganeti), *_fetched_places(), _system_place()]:
+    for place in [*_named_places(settings), *_fetched_places(), _system_place()]:
         seen.setdefault(place.prefix, place)
     return [found for place in seen.values() for found in _examine(place, lambda _version: True)]
 
@@ -154,10 +154,18 @@ def installation_at(prefix: Path, origin: str) -> GanetiInstallation:
 
 def _cure(asked: str | None) -> str:
     if asked is not None and is_version(asked):
-        return f"run `ganeti-vcluster install --version {asked}`, which fetches one without root"
+        return f"run `ganeti-vcluster install {asked}`, which fetches one without root"
     if asked is not None and asked != "system":
         return f"mend {asked}, or ask for no folder and run `ganeti-vcluster install`, which fetches a Ganeti"
     return _CURE
+
+
+def _asked(settings: Settings, wanted: str | None) -> str | None:
+    return wanted if wanted is not None else next(iter(settings.ganeti), None)
+
+
+def _named_places(settings: Settings) -> list[_Place]:
+    return [place for asked in settings.ganeti for place in _asked_places(asked)]
 
 
 def _asked_places(asked: str | None) -> list[_Place]:
@@ -182,11 +190,11 @@ def _fetched_places() -> list[_Place]:
 
 
 def _candidates(settings: Settings, wanted: str | None) -> Iterator[Candidate]:
-    asked = wanted if wanted is not None else settings.ganeti
+    asked = _asked(settings, wanted)
     places = _asked_places(asked)
     if not places:
-        # A test that asks for a version may find it in the folder that the option names.
-        places = [*_asked_places(settings.ganeti), *_fetched_places(), _system_place()]
+        # A test that asks for a version may find it in a folder that the option names.
+        places = [*_named_places(settings), *_fetched_places(), _system_place()]
     version = asked if asked is not None and is_version(asked) else ""
     fits: Callable[[str], bool] = lambda found: not version or version_matches(found, version)  # noqa: E731
     for group in _by_origin(places):

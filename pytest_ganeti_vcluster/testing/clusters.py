@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 from typing import Any, Callable, TypeVar
 
+import attrs
 import pytest
 
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
@@ -58,6 +59,7 @@ class SessionClusters:
                     clusters.settings,
                     verbose=config.getoption("verbose") > 0,
                     is_shared=clusters._share is not None,
+                    ganetis=config.stash.get(state.GANETIS, (None,)),
                 )
         return clusters
 
@@ -70,10 +72,10 @@ class SessionClusters:
         self._pool.expect(self._next_spec)
         return self._watched(kept.cluster)
 
-    def for_session(self) -> VirtualCluster:
+    def for_session(self, ganeti: str | None = None) -> VirtualCluster:
         """Get the cluster of fixture `vcluster_session`: a new one, or that which all workers of the run share."""
-        spec = default_spec(self.settings)
-        share = self._share
+        spec = default_spec(self.settings, ganeti)
+        share = None if self._share is None else attrs.evolve(self._share, spec=spec)
         if share is None:
             cluster = self._new(spec)
         else:
@@ -83,15 +85,15 @@ class SessionClusters:
         self._session.append(cluster)
         return self._watched(cluster)
 
-    def for_factory(self, keywords: dict[str, Any]) -> VirtualCluster:
+    def for_factory(self, keywords: dict[str, Any], ganeti: str | None = None) -> VirtualCluster:
         """Build a cluster of fixture `vcluster_factory`. Raises `SpecError`."""
-        cluster = self._new(factory_spec(self.settings, keywords))
+        cluster = self._new(factory_spec(self.settings, keywords, ganeti))
         self._factory.append(cluster)
         return self._watched(cluster)
 
-    def factory(self) -> ClusterFactory:
-        """Give what fixture `vcluster_factory` is."""
-        return ClusterFactory(self)
+    def factory(self, ganeti: str | None = None) -> ClusterFactory:
+        """Give what fixture `vcluster_factory` is; `ganeti` is that of clusters of which nothing else is said."""
+        return ClusterFactory(self, ganeti)
 
     def end(self, *clusters: VirtualCluster) -> None:
         """Close clusters of the session or the factory, all of them even if one cannot; raise the first error."""
@@ -246,12 +248,13 @@ class SessionClusters:
 class ClusterFactory:
     """Call it with fields of `ClusterSpec` as keywords to build a cluster; also a context manager that closes all."""
 
-    def __init__(self, clusters: SessionClusters) -> None:
+    def __init__(self, clusters: SessionClusters, ganeti: str | None = None) -> None:
         self._clusters = clusters
+        self._ganeti = ganeti
 
     def __call__(self, **keywords: Any) -> VirtualCluster:
         """Build a cluster, of the default spec but for the keywords. Raises `SpecError` for what cannot be."""
-        return self._clusters.for_factory(keywords)
+        return self._clusters.for_factory(keywords, self._ganeti)
 
     def __enter__(self) -> ClusterFactory:  # noqa: PYI034 - typing.Self comes with Python 3.11
         return self

@@ -13,26 +13,27 @@ from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound, Spe
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.ganeti.unmodified import check_unmodified
 from pytest_ganeti_vcluster.settings import Settings
-from pytest_ganeti_vcluster.testing import ordering, state
+from pytest_ganeti_vcluster.testing import ordering, state, versions
 
 _SPEC: pytest.StashKey[ClusterSpec] = pytest.StashKey()
 
 
-def default_spec(settings: Settings) -> ClusterSpec:
-    """Return the spec of a cluster of which nothing is said."""
-    return ClusterSpec.from_keywords({}, _defaults(settings))
+def default_spec(settings: Settings, ganeti: str | None = None) -> ClusterSpec:
+    """Return the spec of a cluster of which nothing is said, but perhaps of which Ganeti it is."""
+    return ClusterSpec.from_keywords({}, _defaults(settings, ganeti))
 
 
-def factory_spec(settings: Settings, keywords: dict[str, Any]) -> ClusterSpec:
+def factory_spec(settings: Settings, keywords: dict[str, Any], ganeti: str | None = None) -> ClusterSpec:
     """Return the spec of the factory's keywords. Raises `SpecError`."""
-    return ClusterSpec.from_keywords(keywords, _defaults(settings))
+    return ClusterSpec.from_keywords(keywords, _defaults(settings, ganeti))
 
 
 def spec_of(item: pytest.Item, settings: Settings) -> ClusterSpec:
     """Return the spec of a test's cluster: its markers' keywords, closest first. Raises `SpecError`."""
     spec = item.stash.get(_SPEC, None)
     if spec is None:
-        spec = item.stash[_SPEC] = ClusterSpec.from_keywords(_marker_keywords(item), _defaults(settings))
+        defaults = _defaults(settings, versions.chosen_for(item))
+        spec = item.stash[_SPEC] = ClusterSpec.from_keywords(_marker_keywords(item), defaults)
     return spec
 
 
@@ -41,7 +42,9 @@ def check(session: pytest.Session, settings: Settings, items: list[pytest.Item])
 
     Then bring the tests in their order.
     """
+    _drop_repeated(session, settings, items)
     reasons = SkipReasons(settings)
+    wanted: set[str | None] = set()
     problems: list[tuple[pytest.Item, SpecError]] = []
     for item in items:
         if not state.asks_for_cluster(item):
@@ -51,11 +54,20 @@ def check(session: pytest.Session, settings: Settings, items: list[pytest.Item])
         except SpecError as error:
             problems.append((item, error))
             continue
+        wanted.update(one.ganeti for one in _specs(item, spec, settings))
+        if "vcluster_factory" in state.fixture_names(item):
+            wanted.add(versions.chosen_for(item))
         reason = reasons.of_test(item, spec)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
     if problems:
         _refuse(session, items, problems)
+    # Those of the options in their order, then those of markers.
+    known = [one for one in versions.asked_for(settings) if one in wanted]
+    session.config.stash[state.GANETIS] = (
+        *known,
+        *sorted(one for one in wanted - {*known} if one is not None),
+    )
     if settings.order == "spec":
         items[:] = ordering.by_spec(
             items, lambda item: spec_of(item, settings) if "vcluster" in state.fixture_names(item) else None
@@ -71,10 +83,7 @@ class SkipReasons:
 
     def of_test(self, item: pytest.Item, spec: ClusterSpec) -> str:
         """Return why a test cannot run, empty where it can."""
-        names = state.fixture_names(item)
-        specs = [spec] if "vcluster" in names else []
-        if "vcluster_session" in names:
-            specs.append(default_spec(self._settings))
+        specs = _specs(item, spec, self._settings)
         return next((reason for reason in map(self.of_spec, specs) if reason), "")
 
     def of_spec(self, spec: ClusterSpec) -> str:
@@ -100,8 +109,24 @@ class SkipReasons:
         return ""
 
 
-def _defaults(settings: Settings) -> dict[str, Any]:
-    return {"nodes": settings.nodes}
+def _specs(item: pytest.Item, spec: ClusterSpec, settings: Settings) -> list[ClusterSpec]:
+    """Return the specs of the clusters that a test is known to take; `spec` is its own."""
+    names = state.fixture_names(item)
+    specs = [spec] if "vcluster" in names else []
+    if "vcluster_session" in names:
+        specs.append(default_spec(settings, versions.chosen_for(item)))
+    return specs
+
+
+def _drop_repeated(session: pytest.Session, settings: Settings, items: list[pytest.Item]) -> None:
+    repeated = [item for item in items if versions.is_repeated(item, settings)]
+    if repeated:
+        session.config.hook.pytest_deselected(items=repeated)
+        items[:] = [item for item in items if item not in repeated]
+
+
+def _defaults(settings: Settings, ganeti: str | None) -> dict[str, Any]:
+    return {"nodes": settings.nodes, "ganeti": ganeti}
 
 
 def _marker_keywords(item: pytest.Item) -> dict[str, Any]:

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
+def _vcluster_ganeti(request: pytest.FixtureRequest) -> str | None:
+    """Which Ganeti is meant where nothing else is said: parametrized where several were asked for."""
+    chosen: str | None = getattr(request, "param", None)
+    return chosen
+
+
+@pytest.fixture(scope="session")
 def _vcluster_clusters(request: pytest.FixtureRequest) -> Iterator[SessionClusters]:
     """All clusters of this process; closes what is left of them when the session ends."""
     from pytest_ganeti_vcluster.testing.clusters import SessionClusters
@@ -23,7 +30,11 @@ def _vcluster_clusters(request: pytest.FixtureRequest) -> Iterator[SessionCluste
 
 
 @pytest.fixture
-def vcluster(request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters) -> Iterator[VirtualCluster]:
+def vcluster(
+    request: pytest.FixtureRequest,
+    _vcluster_clusters: SessionClusters,
+    _vcluster_ganeti: str | None,
+) -> Iterator[VirtualCluster]:
     """A running Ganeti cluster (`VirtualCluster`), as clean as just built.
 
     `@pytest.mark.vcluster(nodes=3, ...)` says what it is to be, in the fields of `ClusterSpec`. The next test of
@@ -37,14 +48,16 @@ def vcluster(request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters
 
 @pytest.fixture(scope="session")
 def vcluster_session(
-    request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters
+    request: pytest.FixtureRequest,
+    _vcluster_clusters: SessionClusters,
+    _vcluster_ganeti: str | None,
 ) -> Iterator[VirtualCluster]:
     """One running Ganeti cluster (`VirtualCluster`) of the default spec for all tests that ask for it.
 
     It is never reset: what a test changes in it, later tests see. With pytest-xdist each worker has its own, or all
     workers of the run on a host have one (`--vcluster-share=run`).
     """
-    cluster = _vcluster_clusters.for_session()
+    cluster = _vcluster_clusters.for_session(_vcluster_ganeti)
     yield cluster
     try:
         _vcluster_clusters.release(request, cluster)
@@ -54,14 +67,16 @@ def vcluster_session(
 
 @pytest.fixture(scope="session")
 def vcluster_factory(
-    request: pytest.FixtureRequest, _vcluster_clusters: SessionClusters
+    request: pytest.FixtureRequest,
+    _vcluster_clusters: SessionClusters,
+    _vcluster_ganeti: str | None,
 ) -> Iterator[ClusterFactory]:
     """Build clusters for fixtures of your own: `vcluster_factory(nodes=5, ...)` gives a `VirtualCluster`.
 
     The keywords are the fields of `ClusterSpec`. A cluster is closed when the session ends, or earlier by its
     `close()` or at the end of `with vcluster_factory(nodes=5) as cluster:`.
     """
-    factory = _vcluster_clusters.factory()
+    factory = _vcluster_clusters.factory(_vcluster_ganeti)
     yield factory
     try:
         _vcluster_clusters.release(request, *_vcluster_clusters.factory_clusters())

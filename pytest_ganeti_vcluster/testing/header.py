@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_ganeti_vcluster.engines.choice import choose_engine, probe_engine
 from pytest_ganeti_vcluster.errors import EngineUnavailable, GanetiNotFound
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
@@ -9,13 +11,24 @@ from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing.limits import Limit
 
 
-def header(settings: Settings, *, verbose: bool = False, is_shared: bool = False) -> list[str]:
-    """Return lines with the Ganeti and its origin, the engine and why it was chosen, and the pool of addresses.
+def header(
+    settings: Settings,
+    *,
+    verbose: bool = False,
+    is_shared: bool = False,
+    ganetis: Sequence[str | None] = (None,),
+) -> list[str]:
+    """Return lines with every Ganeti of a run and its origin, the engine, why it was chosen, and where addresses are.
+
+    `ganetis` are as specs have them; None is the one that the options choose.
 
     If `verbose`, also how many clusters a process keeps, and why; if `is_shared`, that fixture `vcluster_session` is
-    one for all workers. Finding the Ganeti starts one process; call it only in runs that use a cluster.
+    one for all workers. Finding a Ganeti starts one process; call it only in runs that use a cluster.
     """
-    lines = [f"vcluster: {_ganeti(settings)}; engine {_engine(settings)}; addresses of {settings.subnet}"]
+    # Two ways to ask for it may come to the same.
+    first, *others = dict.fromkeys(_ganeti(settings, wanted) for wanted in ganetis or (None,))
+    lines = [f"vcluster: {first}; engine {_engine(settings)}; addresses of {settings.subnet}"]
+    lines += [f"vcluster: also {other}" for other in others]
     if verbose:
         lines.append(f"vcluster: {Limit.of_this_machine(settings)}")
     if is_shared:
@@ -23,9 +36,9 @@ def header(settings: Settings, *, verbose: bool = False, is_shared: bool = False
     return lines
 
 
-def _ganeti(settings: Settings) -> str:
+def _ganeti(settings: Settings, wanted: str | None) -> str:
     try:
-        found = find_installation(settings)
+        found = find_installation(settings, wanted)
     except GanetiNotFound as error:
         becomes = {"fail": "fail", "skip": "are skipped"}[settings.missing]
         return f"{error.message.split('; looked at')[0]} (tests that ask for one {becomes}; {error.cure})"

@@ -26,6 +26,8 @@ def register(parser: pytest.Parser) -> None:
             if option.alone is None
             else {"action": "store_const", "const": option.alone}
         )
+        if option.repeats:
+            how["action"] = "append"
         group.addoption(
             option.flag,
             dest=_destination(option),
@@ -44,7 +46,7 @@ def given(config: pytest.Config) -> Given:
     flags = {option.field: config.getoption(_destination(option)) for option in OPTIONS}
     ini = {option.field: config.getini(option.ini) for option in OPTIONS}
     return {
-        "flags": {field: str(text) for field, text in flags.items() if text is not None},
+        "flags": {field: _text(given) for field, given in flags.items() if given is not None},
         "ini": {field: str(text) for field, text in ini.items() if text},
     }
 
@@ -61,13 +63,19 @@ def read(config: pytest.Config) -> Settings:
         raise pytest.UsageError(str(error)) from None
 
 
+def _text(given: object) -> str:
+    # One that may be given several times is a list.
+    return ",".join(map(str, given)) if isinstance(given, list) else str(given)
+
+
 def _destination(option: Option) -> str:
     return f"vcluster_{option.field}"
 
 
 def _help(option: Option) -> str:
     alone = "" if option.alone is None else f" The flag alone means {option.alone!r}."
-    return f"{option.help}{alone} Give {option.valid}; default: {option.default_text}."
+    again = " May be given several times." if option.repeats else ""
+    return f"{option.help}{alone} Give {option.valid}; default: {option.default_text}.{again}"
 
 
 def _escaped(text: str) -> str:

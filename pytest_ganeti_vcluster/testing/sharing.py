@@ -29,6 +29,7 @@ from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.reap import is_kept, reap_stale
 from pytest_ganeti_vcluster.keeper.record import Starter, World
 from pytest_ganeti_vcluster.settings import Settings
+from pytest_ganeti_vcluster.testing import versions
 from pytest_ganeti_vcluster.testing.collection import default_spec
 
 #: Seconds between two looks at a cluster that another worker makes, and between two at whether that one has died.
@@ -103,36 +104,54 @@ class RunShare:
 
 
 class Holder:
-    """In the controller of a run: keeps the cluster that workers share on the controller's host until the run ends.
+    """In the controller of a run: keeps the clusters that workers share on the controller's host until the run ends.
+
+    There is one, or one of each Ganeti that was asked for.
 
     So it is there even while no worker has it: before the next one asks, or when all have crashed and are replaced.
     Where the workers are on other hosts, there is nothing to hold.
     """
 
     def __init__(self, settings: Settings, run: str) -> None:
-        self._share = RunShare(settings, default_spec(settings), run)
-        self._keeper: Keeper | None = None
+        self._held = [
+            _Held(RunShare(settings, default_spec(settings, ganeti), run))
+            for ganeti in versions.asked_for(settings)
+        ]
 
     def pytest_runtest_logreport(self) -> None:
-        """Look whether there is a cluster by now."""
-        if self._keeper is not None and self._keeper.identity.is_alive():
-            return
-        self._let_go()
-        root = self._share.root()
-        if (root / DESCRIPTION_FILE).exists():
-            with contextlib.suppress(KeeperError, OSError):
-                self._keeper = _connected(root)
+        """Look whether there are clusters by now."""
+        for held in self._held:
+            held.look()
 
     def pytest_unconfigure(self) -> None:
-        """Let go of it, and see it end: no worker is left."""
-        keeper = self._let_go()
-        if keeper is not None:
-            deadline = time.monotonic() + _ENDING
+        """Let go of them, and see them end: no worker is left."""
+        gone = [keeper for keeper in [held.let_go() for held in self._held] if keeper is not None]
+        deadline = time.monotonic() + _ENDING
+        for keeper in gone:
             for process in (keeper.identity, keeper.guardian):
                 process.wait_gone(deadline - time.monotonic())
 
-    def _let_go(self) -> Keeper | None:
-        keeper, self._keeper = self._keeper, None
+
+@attrs.define
+class _Held:
+    """One cluster that workers share, and its keeper as soon as there is one."""
+
+    share: RunShare
+    keeper: Keeper | None = None
+
+    def look(self) -> None:
+        """Look whether there is the cluster by now."""
+        if self.keeper is not None and self.keeper.identity.is_alive():
+            return
+        self.let_go()
+        root = self.share.root()
+        if (root / DESCRIPTION_FILE).exists():
+            with contextlib.suppress(KeeperError, OSError):
+                self.keeper = _connected(root)
+
+    def let_go(self) -> Keeper | None:
+        """Let go of it, and return what kept it."""
+        keeper, self.keeper = self.keeper, None
         if keeper is not None:
             keeper.close()
         return keeper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,9 @@ CLUSTERS: pytest.StashKey[SessionClusters] = pytest.StashKey()
 ITEM: pytest.StashKey[pytest.Item] = pytest.StashKey()
 #: Whether a test of the run uses a cluster; what comes next then matters.
 USES_CLUSTERS: pytest.StashKey[bool] = pytest.StashKey()
+
+#: Each Ganeti that tests of the run want clusters of, None being the one that options choose.
+GANETIS: pytest.StashKey[Sequence[str | None]] = pytest.StashKey()
 
 #: Name of the plugin that holds, in the controller, what the workers of a run share.
 HOLDER = "ganeti_vcluster_holder"

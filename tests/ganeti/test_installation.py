@@ -169,7 +169,7 @@ def test_the_newest_fetched_one_is_taken_and_a_version_chooses(
         find_installation(settings("3.1"))
     assert "is Ganeti 3.0.9" in caught.value.seen
     assert "/ (system packages)" in caught.value.seen
-    assert "ganeti-vcluster install --version 3.1" in caught.value.cure
+    assert "ganeti-vcluster install 3.1" in caught.value.cure
 
 
 def test_a_broken_one_is_passed_over_unless_asked_for(

@@ -83,7 +83,7 @@ class InstallationCopy:
 
     def build(self, settings: Settings) -> None:
         """See `BrokenGaneti`."""
-        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=str(self.prefix))).close()
+        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=(str(self.prefix),))).close()
 
 
 @attrs.frozen

@@ -113,7 +113,7 @@ def test_root_with_a_path_too_long_for_a_socket(settings: Settings, traces: Trac
 def test_missing_binary(settings: Settings, installation_copy: InstallationCopy, traces: Traces) -> None:
     path = installation_copy.remove(installation_copy.original.sbin / "ganeti-luxid")
     with fails(GanetiNotFound, traces, f"{path} is missing", f"mend {installation_copy.prefix}"):
-        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=str(installation_copy.prefix)))
+        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=(str(installation_copy.prefix),)))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_prefix_without_a_ganeti(
     elif what == "file":
         prefix.touch()
     with fails(GanetiNotFound, traces, f"{prefix} (the folder asked for): ", seen, f"mend {prefix}"):
-        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=str(prefix)))
+        build_cluster(ClusterSpec(nodes=1), attrs.evolve(settings, ganeti=(str(prefix),)))
 
 
 def test_a_broken_program(settings: Settings, broken_ganeti: BrokenGaneti, traces: Traces) -> None:

@@ -74,7 +74,7 @@ def test_an_installation_as_it_is_found_is_read_back(
         Settings(
             nodes=7,
             max_nodes=9,
-            ganeti="3.1",
+            ganeti=("3.1", "/opt/ganeti"),
             missing="skip",
             engine="loopback",
             keep="failed",

@@ -115,6 +115,8 @@ def settings_to_json(settings: Settings) -> dict[str, str]:
         value = getattr(settings, option.field)
         if isinstance(value, bool):
             texts[option.field] = "on" if value else "off"
+        elif isinstance(value, tuple):
+            texts.update({option.field: ",".join(value)} if value else {})
         elif value is not None:
             texts[option.field] = str(value)
         elif option.field == "image_cache":

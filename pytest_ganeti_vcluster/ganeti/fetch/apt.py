@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -109,6 +110,29 @@ class PrivateApt:
                 seen=problems or "it said nothing; are there any sources in /etc/apt?",
                 cure="check the network, the proxy settings and /etc/apt/sources.list*, then run this again",
             )
+
+    def add_backports(self) -> bool:
+        """Add the backports of the host's Debian release to the sources, until the next `prepare()`.
+
+        They are taken from where the host has the release from, and checked with the same key. Return whether there
+        is anything to add: not on other distributions, nor where the host has them already. `update()` has to be
+        called before and after.
+        """
+        found = records.backports(self._ask("apt-get", "indextargets", "Created-By: Packages"))
+        if found is None:
+            return False
+        origin, number = found.entry
+        key = records.signed_by(origin.name, origin.read_text(encoding="utf-8"), number)
+        sources = self.folder / "sources.list.d"
+        shutil.rmtree(sources, ignore_errors=True)
+        sources.mkdir()
+        told = self._ask("apt-config", "shell", "folder", "Dir::Etc::sourceparts/d")
+        for part in Path(shlex.split(told.partition("=")[2])[0]).glob("*"):
+            (sources / part.name).symlink_to(part)
+        (sources / "ganeti-vcluster-backports.sources").write_text(found.stanza(key), encoding="utf-8")
+        with (self.folder / "apt.conf").open("a", encoding="utf-8") as config:
+            config.write(f'Dir::Etc::sourceparts "{sources}";\n')
+        return True
 
     def offered(self, package: str) -> list[str]:
         """List the versions of a package that the sources offer, the one apt would take first."""

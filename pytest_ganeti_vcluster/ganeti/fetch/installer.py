@@ -40,10 +40,10 @@ def install(
 ) -> tuple[GanetiInstallation, bool]:
     """Fetch a Ganeti, without root, and give it and whether anything was done.
 
-    `wanted` is a version or the beginning of one; empty: the one that the distribution prefers. It goes
-    into the cache, or to `destination`. One that is there, whole, is left alone unless `force`. Whatever
-    happens, there is either the whole installation afterwards or what was before; files fetched by a try
-    that failed are kept for the next.
+    `wanted` is a version or the beginning of one; empty: the one that the distribution prefers. A version that only
+    Debian's backports of this release have is taken from there. It goes into the cache, or to `destination`. One
+    that is there, whole, is left alone unless `force`. Whatever happens, there is either the whole installation
+    afterwards or what was before; files fetched by a try that failed are kept for the next.
 
     Raises `InstallFailed`; `UserError` where `destination` is taken by something else.
     """
@@ -110,6 +110,9 @@ def _install(wanted: str, destination: Path | None, report: Report) -> GanetiIns
     apt.prepare()
     report.step("Fetching the package lists")
     apt.update(report.fraction)
+    if not packages.is_offered(apt, wanted) and apt.add_backports():
+        report.step("Fetching the package lists of Debian's backports")
+        apt.update(report.fraction)
     report.step("Choosing the packages")
     choice = packages.choose(apt, wanted)
     final = destination or installations_folder() / ("ganeti-" + re.sub(r"[^\w.+~-]", "_", choice.version))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -43,17 +44,12 @@ class Choice:
 def choose(apt: PrivateApt, wanted: str) -> Choice:
     """Choose the packages of the best Ganeti offered that is `wanted`: a version, its beginning, or empty."""
     offered = apt.offered("ganeti")
-    fitting = [
-        version
-        for version in offered
-        if not wanted or version_matches(records.upstream_version(version), wanted)
-    ]
+    fitting = _fitting(offered, wanted)
     if not fitting:
         raise InstallFailed(
             f"the package sources of this system offer no Ganeti {wanted}".rstrip(),
             seen=f"offered: {', '.join(offered) or 'none'}",
-            cure="add a source that has it to /etc/apt (Debian: its backports; Ubuntu: universe), or ask for"
-            " a version that is offered",
+            cure="ask for a version that is offered, or add a source that has it to /etc/apt (Ubuntu: universe)",
         )
     ganeti = ("ganeti", fitting[0])
     series = records.series_packages(apt.records([ganeti])[0].depends)
@@ -71,6 +67,19 @@ def choose(apt: PrivateApt, wanted: str) -> Choice:
         libraries=tuple(package for package in libraries if package[0] not in installed),
         others=tuple(package for package in libraries if package[0] in installed),
     )
+
+
+def is_offered(apt: PrivateApt, wanted: str) -> bool:
+    """Tell whether the sources offer a Ganeti that is `wanted`, as in `choose`."""
+    return bool(_fitting(apt.offered("ganeti"), wanted))
+
+
+def _fitting(offered: Sequence[str], wanted: str) -> list[str]:
+    return [
+        version
+        for version in offered
+        if not wanted or version_matches(records.upstream_version(version), wanted)
+    ]
 
 
 def _version_like(apt: PrivateApt, name: str, version: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import attrs
@@ -29,6 +30,52 @@ class Record:
         """Name that `apt-get download` gives the package's file."""
         version = quote(self.version, safe="+~.-").replace("%3A", "%3a")
         return f"{self.name}_{version}_{self.architecture}.deb"
+
+
+@attrs.frozen
+class Backports:
+    """The backports of a Debian release: which mirror has them, and which `entry` of the host's names it.
+
+    An entry is a file below /etc/apt and the number, from 1, of its stanza, or of its line in a file `*.list`.
+    """
+
+    mirror: str
+    suite: str
+    entry: tuple[Path, int]
+
+    def stanza(self, signed_by: str) -> str:
+        """Write them as a source of apt (sources.list(5), deb822); `signed_by` empty: any of the host's keys."""
+        lines = ["Types: deb", f"URIs: {self.mirror}", f"Suites: {self.suite}", "Components: main"]
+        if signed_by:
+            # Folded lines were joined; those of a key have to stay what they are.
+            lines.append("Signed-By: " + signed_by.replace("\n", "\n "))
+        return "\n".join(lines) + "\n"
+
+
+def backports(targets: str) -> Backports | None:
+    """Choose the backports from the output of `apt-get indextargets`.
+
+    None where the host is of no release of Debian that has any (testing has none), or has them already.
+    """
+    listed = [target for target in stanzas(targets) if target.get("Origin", "").startswith("Debian")]
+    suites = {target.get("Codename", "") for target in listed}
+    for target in listed:
+        codename = target.get("Codename", "")
+        suite = f"{codename}-backports"
+        is_release = re.fullmatch(r"(old)*stable", target.get("Suite", "")) is not None
+        if is_release and target.get("Label") == "Debian" and suite not in suites:
+            file, _, number = target.get("Sourcesentry", "").rpartition(":")
+            return Backports(target["Repo-URI"], suite, (Path(file), int(number)))
+    return None
+
+
+def signed_by(name: str, text: str, number: int) -> str:
+    """Read which key a source is signed by, empty for any: of a file of that name, its stanza or line `number`."""
+    if name.endswith(".sources"):
+        bare = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+        return list(stanzas(bare))[number - 1].get("Signed-By", "")
+    match = re.search(r"\[[^]]*\bsigned-by=([^\s\]]+)", text.splitlines()[number - 1])
+    return match.group(1).replace(",", "\n") if match else ""
 
 
 def stanzas(text: str) -> Iterator[dict[str, str]]:
