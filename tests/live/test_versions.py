@@ -1,0 +1,85 @@
+"""Clusters of different Ganetis side by side, in one run."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ganeti_vcluster.errors import GanetiNotFound
+from pytest_ganeti_vcluster.ganeti.fetch import install
+from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
+from pytest_ganeti_vcluster.settings import Settings, cache_folder
+
+#: Seconds that an inner run with clusters may take on a busy machine.
+TIMEOUT = 600.0
+
+_TESTS = """
+    import pytest
+
+    pytestmark = pytest.mark.vcluster(nodes=1)
+    alive = []
+
+    def look(cluster, version):
+        told = cluster.run("gnt-cluster", "version").stdout
+        assert f"Software version: {version}" in told
+        assert cluster.ganeti.version == version
+        assert cluster.verify() == []
+        alive.append(cluster)
+        assert all(one.root.is_dir() for one in alive)
+"""
+
+
+def run_both(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:
+    pytester.makepyfile(source)
+    return pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-v", "--vcluster-max-clusters=2", *args, timeout=TIMEOUT
+    )
+
+
+def ganeti(version: str) -> GanetiInstallation:
+    """Get a version: what this machine has, else one that is fetched for these tests and not found by others."""
+    try:
+        return find_installation(Settings.read(environment={}), version)
+    except GanetiNotFound:
+        return install(version, destination=cache_folder() / "for-tests" / f"ganeti-{version}")[0]
+
+
+@pytest.mark.slow
+def test_two_versions_in_one_run_one_test_on_each(pytester: pytest.Pytester) -> None:
+    old, new = ganeti("3.0"), ganeti("3.1")
+    source = f"""{_TESTS}
+    @pytest.mark.vcluster(ganeti="{old.version}")
+    def test_old(vcluster):
+        look(vcluster, "{old.version}")
+
+    @pytest.mark.vcluster(ganeti="{new.version}")
+    def test_new(vcluster):
+        look(vcluster, "{new.version}")
+
+    def test_both_were_there():
+        assert len({{one.root for one in alive}}) == 2
+    """
+    # Where they are, for what was fetched for these tests; markers go before the options.
+    result = run_both(pytester, source, f"--vcluster-ganeti={old.prefix},{new.prefix}")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [f"vcluster: Ganeti {old.version} *; engine *", f"vcluster: also Ganeti {new.version} *"]
+    )
+
+
+@pytest.mark.slow
+def test_every_test_on_both(pytester: pytest.Pytester) -> None:
+    old, new = ganeti("3.0"), ganeti("3.1")
+    source = f"""{_TESTS}
+    @pytest.fixture(scope="session")
+    def other(vcluster_factory):
+        with vcluster_factory(nodes=2) as cluster:
+            yield cluster
+
+    def test_own(vcluster, _vcluster_ganeti):
+        look(vcluster, {{"{old.prefix}": "{old.version}", "{new.prefix}": "{new.version}"}}[_vcluster_ganeti])
+
+    def test_session(vcluster_session, _vcluster_ganeti, other):
+        assert str(vcluster_session.ganeti.prefix) == _vcluster_ganeti == str(other.ganeti.prefix)
+    """
+    result = run_both(pytester, source, f"--vcluster-ganeti={old.prefix}", f"--vcluster-ganeti={new.prefix}")
+    result.assert_outcomes(passed=4)
