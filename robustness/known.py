@@ -6,9 +6,12 @@ Each kind is shown by its source. A finding counts as one only where the history
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
 
 import attrs
 
+from pytest_ganeti_vcluster.cluster.invariants.agreement import configuration, different_ssconf
 from pytest_ganeti_vcluster.cluster.invariants.instances import misplaced
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.ganeti.node_root import RUNNING_INSTANCES
@@ -45,27 +48,81 @@ KINDS = (
     ),
 )
 
+_UNSENT = (
+    "ssconf is sent when it is another than that which last reached all nodes: where one does not answer, and a second"
+    " change makes the first undone, the others keep the first, and redist-conf does not send it either"
+)
+_UNSENT_UPSTREAM = (
+    "src/Ganeti/WConfd/ConfigWriter.hs: distSSConfAsyncTask keeps what it compares with on success only"
+    " (mkStatefulAsyncTask, 'put on success'; execRpcCallAndLog fails where one node does)"
+)
+
+_INSTANCES = "var/lib/ganeti/ssconf_instance_list"
+_TAGS = "var/lib/ganeti/ssconf_cluster_tags"
+_TAG = "robustness"
+
+#: Seconds in which all nodes have been told.
+_TELLING = 15.0
+_PAUSE = 0.2
+
 
 @attrs.frozen
 class Known:
-    """Such a finding: `what` was seen."""
+    """Such a finding: `what` was seen; why Ganeti leaves it, and where its source shows that."""
 
     what: str
-    kind: Kind
+    reason: str
+    upstream: str
 
 
 def put_right(cluster: VirtualCluster, history: History) -> list[Known]:
-    """Stop by hand what runs where it should not, if it is known why; return what was found."""
-    found = []
+    """Put right by hand what is wrong and is known to be Ganeti's; return what was found."""
+    found = [*_stop_misplaced(cluster, history), *_tell_all_again(cluster, history)]
+    for one in found:
+        history.write("known", **attrs.asdict(one))
+    return found
+
+
+def _stop_misplaced(cluster: VirtualCluster, history: History) -> Iterator[Known]:
+    """Stop what runs where it should not."""
     for what in list(misplaced(cluster)):
         for kind in KINDS:
             match = re.fullmatch(kind.pattern, what)
             if match is None or not _happened(history, kind.operation, match["instance"].partition(".")[0]):
                 continue
             (cluster.node(match["node"]).root / RUNNING_INSTANCES / match["instance"]).unlink(missing_ok=True)
-            history.write("known", what=what, reason=kind.reason, upstream=kind.upstream)
-            found.append(Known(what, kind))
-    return found
+            yield Known(what, kind.reason, kind.upstream)
+
+
+def _tell_all_again(cluster: VirtualCluster, history: History) -> Iterator[Known]:
+    """Have ssconf written to all nodes where they have been left with an old one."""
+    deadline = time.monotonic() + _TELLING
+    while stale := list(stale_ssconf(cluster)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_PAUSE)
+    if not (stale and history.count("fault")):
+        return
+    # Whichever change: all files are sent then.
+    for change, there in (("add-tags", True), ("remove-tags", False)):
+        cluster.run("gnt-cluster", change, _TAG)
+        deadline = time.monotonic() + _TELLING
+        while (_TAG in (cluster.master.root / _TAGS).read_text(encoding="utf-8").split()) != there:
+            if time.monotonic() > deadline:
+                # Then the invariants find it, and nothing is known of it.
+                return
+            time.sleep(_PAUSE)
+    for what in stale:
+        yield Known(what, _UNSENT, _UNSENT_UPSTREAM)
+
+
+def stale_ssconf(cluster: VirtualCluster) -> Iterator[str]:
+    """Tell what the ssconf files of nodes, the master's among them, say otherwise than the configuration."""
+    wanted = sorted(one["name"] for one in configuration(cluster)["instances"].values())
+    found = (cluster.master.root / _INSTANCES).read_text(encoding="utf-8").split()
+    if found != wanted:
+        yield f"ssconf_instance_list of {cluster.master.name} is {found}, the configuration has {wanted}"
+    yield from different_ssconf(cluster)
 
 
 def _happened(history: History, operation: str, instance: str) -> bool:
