@@ -34,6 +34,8 @@ class VClusterError(Exception):
         self.message = message
         self.seen = seen
         self.cure = cure
+        #: What is left to look at of a cluster that is gone (`cluster.remains.Remains`); not sent to other processes.
+        self.remains: Any = None
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -45,7 +47,7 @@ class VClusterError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are rebuilt from their positional arguments; ours carry keyword ones.
-        return (_rebuild, (type(self), self.args, self.__dict__))
+        return (_rebuild, (type(self), self.args, {**self.__dict__, "remains": None}))
 
 
 def _rebuild(cls: type[VClusterError], args: tuple[Any, ...], state: dict[str, Any]) -> VClusterError:

@@ -108,14 +108,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Tell in the report of a failed test what its clusters did meanwhile; after a test, take its cluster back."""
     outcome = yield
     clusters = item.config.stash.get(state.CLUSTERS, None)
     if clusters is not None:
         from pytest_ganeti_vcluster.testing import reports
 
-        reports.complete(outcome.get_result(), item, clusters)
+        error = None if call.excinfo is None else call.excinfo.value
+        reports.complete(outcome.get_result(), item, clusters, error)
 
 
 @pytest.hookimpl(trylast=True)

@@ -179,9 +179,9 @@ OPTIONS: tuple[Option, ...] = (
         "artifacts",
         _folder,
         "a folder",
-        "Where logs and kept cluster folders of failed tests go.",
+        "Where folders go that tell what happened in failed tests: a page, logs, jobs.",
         lambda: None,
-        "kept where the cluster ran",
+        "a folder in pytest's own for temporary files, of which it keeps those of the last three runs",
     ),
     Option(
         "timeout",

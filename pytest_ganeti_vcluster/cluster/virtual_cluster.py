@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from pytest_ganeti_vcluster.clients.jobs import Job, jobs_of, submit, wait_idle
 from pytest_ganeti_vcluster.clients.luxi import LuxiClient
 from pytest_ganeti_vcluster.clients.opcodes import job_opcodes
 from pytest_ganeti_vcluster.clients.rapi import RapiClient
+from pytest_ganeti_vcluster.cluster.command_log import CommandLog
 from pytest_ganeti_vcluster.cluster.faults.on_cluster import FaultsOfCluster
 from pytest_ganeti_vcluster.cluster.instance_opcodes import instance_names
 from pytest_ganeti_vcluster.cluster.instances_of_cluster import InstancesOfCluster
@@ -47,6 +48,10 @@ class VirtualCluster(FaultsOfCluster, InstancesOfCluster):
         self.membership = Membership(self, nodes)
         self._shared = nodes is None
         self._closed = False
+        #: The commands that were run through this handle.
+        self.command_log = CommandLog()
+        #: Called when it is about to be closed, and its files and daemons are still there.
+        self.before_close: list[Callable[[], None]] = []
         #: What `reset` puts the cluster back to; only who built it has it.
         self.pristine: ClusterState | None = None
 
@@ -284,6 +289,8 @@ class VirtualCluster(FaultsOfCluster, InstancesOfCluster):
         if self._closed:
             return
         self._closed = True
+        for tell in self.before_close:
+            tell()
         if self._shared:
             self.parts.keeper.close()
         else:

@@ -81,7 +81,10 @@ class VirtualNode(FaultsOfNode):
         env: Mapping[str, str] | None = None,
     ) -> CommandResult:
         """Run a command on the node as its root user; see `NodeShell.run`."""
-        return self._boot_node.shell.run(*argv, check=check, stdin=stdin, timeout=timeout, env=env)
+        with self._cluster.command_log.running(self.name, argv) as command:
+            result = self._boot_node.shell.run(*argv, check=False, stdin=stdin, timeout=timeout, env=env)
+            command.end(result)
+        return result.check() if check else result
 
     @property
     def daemons(self) -> dict[str, NodeDaemon]:

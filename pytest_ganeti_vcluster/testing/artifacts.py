@@ -1,40 +1,30 @@
-"""What is kept of a failed test: logs, jobs and configuration, without keys and passwords."""
+"""Where what is kept of a failed test goes."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import shutil
+import time
 from pathlib import Path
-
-from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 
 #: Longest name that a folder gets from a test id; file systems end at 255 bytes.
 _LONGEST = 150
 
-# Only what is named here is copied, so that a new kind of secret in Ganeti's folders never is.
-_OF_NODE = {
-    "var/log/ganeti": "log",
-    "var/lib/ganeti/queue": "queue",
-    "var/lib/ganeti/config.data": "config.data",
-}
-_OF_CLUSTER = ("keeper.log", "engine/hosts")
 
-
-def save_artifacts(cluster: VirtualCluster, folder: Path, test_id: str) -> Path:
-    """Copy what tells of a cluster's doings to `folder`/TEST/CLUSTER; return that. Raises `OSError`.
-
-    CLUSTER is the name of the cluster's root folder, which no other one ever had: nothing is overwritten by
-    a later run.
-    """
-    target = folder / folder_name(test_id) / cluster.root.name
-    target.mkdir(parents=True, exist_ok=True)
-    for node in cluster.nodes:
-        for source, name in _OF_NODE.items():
-            _copy(node.root / source, target / node.name / name)
-    for source in (*_OF_CLUSTER, *_sshd_logs(cluster.root)):
-        _copy(cluster.root / source, target / Path(source).name)
-    return target
+def new_folder(place: Path, test_id: str, phase: str) -> Path:
+    """Make `place`/TEST/TIME-PHASE for a phase of a test that failed; no run has the same again. Raises `OSError`."""
+    parent = place / folder_name(test_id)
+    parent.mkdir(parents=True, exist_ok=True)
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{phase}"
+    number = 1
+    while True:
+        folder = parent / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 def folder_name(test_id: str) -> str:
@@ -44,21 +34,3 @@ def folder_name(test_id: str) -> str:
         return name
     digest = hashlib.sha256(test_id.encode()).hexdigest()[:8]
     return f"{name[:_LONGEST]}-{digest}"
-
-
-def _sshd_logs(root: Path) -> list[str]:
-    return [str(path.relative_to(root)) for path in sorted(root.glob("engine/sshd.*.log"))]
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy the contents of a file, or of a folder's files; what vanishes meanwhile is left out."""
-    if source.is_dir():
-        for entry in sorted(source.iterdir()):
-            _copy(entry, target / entry.name)
-    elif source.is_file() and not source.is_symlink():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Without the modes: a build server has to be able to read them.
-            shutil.copyfile(source, target)
-        except FileNotFoundError:
-            return

@@ -46,6 +46,8 @@ class Builder:
         self._reasons = SkipReasons(settings)
         self._failures: dict[ClusterSpec, list[VClusterError]] = {}
         self._reaped = False
+        #: What could not be had for the test that runs, and why.
+        self.not_up: list[tuple[ClusterSpec, VClusterError]] = []
 
     def obtain(self, spec: ClusterSpec, tell: Tell, *, root_name: str | None = None) -> VirtualCluster:
         """Obtain a cluster, in the folder of a name or in any; raises `VClusterError`. Any thread may call it."""
@@ -80,6 +82,7 @@ class Builder:
             raise
         except VClusterError as error:
             failure = error
+        self.not_up.append((spec, (failure.failure or failure) if isinstance(failure, _Refused) else failure))
         # Outside the handler: pytest would tell the error again as the context of its failure.
         if isinstance(failure, _Refused):
             earlier = f"No cluster of {len(spec.nodes)} could be built earlier in this run.\n"

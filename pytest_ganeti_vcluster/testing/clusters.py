@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, TypeVar
 
@@ -35,6 +36,8 @@ class SessionClusters:
     def __init__(self, config: pytest.Config) -> None:
         self.settings: Settings = config.stash[state.SETTINGS]
         self.watches: list[Watch] = []
+        #: Where what is kept of failed tests goes, unless a folder is given; None where there is no such place.
+        self.place: Path | None = None
         self.limit = Limit.of_this_machine(self.settings)
         self._builder = Builder(config, self.settings)
         self._maker = Maker(config, self.settings, self._builder.obtain)
@@ -70,7 +73,7 @@ class SessionClusters:
         spec = spec_of(item, self.settings)
         kept = self._given(spec, lambda tell: self._pool.take(spec, tell))
         self._pool.expect(self._next_spec)
-        return self._watched(kept.cluster)
+        return self._watched(kept.cluster, is_clean=True)
 
     def for_session(self, ganeti: str | None = None) -> VirtualCluster:
         """Get the cluster of fixture `vcluster_session`: a new one, or that which all workers of the run share."""
@@ -148,6 +151,7 @@ class SessionClusters:
             *(self._session if "vcluster_session" in names else ()),
             *(self._factory if "vcluster_factory" in names else ()),
         ]
+        self._watch_nothing()
         self.watches = [Watch(cluster) for cluster in clusters if cluster.root.is_dir()]
         self._retire = ""
 
@@ -200,8 +204,19 @@ class SessionClusters:
 
     def end_test(self) -> None:
         """Take the test's cluster back. Raises `VClusterError` where one that has to go cannot be closed."""
-        self.watches = []
+        self._watch_nothing()
         self._pool.give_back(retire=self._retire)
+
+    def _watch_nothing(self) -> None:
+        for watch in self.watches:
+            watch.end()
+        self.watches = []
+        self._builder.not_up.clear()
+
+    @property
+    def not_up(self) -> list[tuple[ClusterSpec, VClusterError]]:
+        """The clusters that this test has wanted and that did not come up, and why."""
+        return self._builder.not_up
 
     def take_notes(self) -> tuple[list[str], list[list[Any]]]:
         """Return what the summary is to tell that it was not told yet: notes, and what time was spent on."""
@@ -240,8 +255,8 @@ class SessionClusters:
         finally:
             self._maker.note_wait(spec, time.monotonic() - began)
 
-    def _watched(self, cluster: VirtualCluster) -> VirtualCluster:
-        self.watches.append(Watch(cluster))
+    def _watched(self, cluster: VirtualCluster, *, is_clean: bool = False) -> VirtualCluster:
+        self.watches.append(Watch(cluster, is_clean=is_clean))
         return cluster
 
 

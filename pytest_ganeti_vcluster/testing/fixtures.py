@@ -25,6 +25,10 @@ def _vcluster_clusters(request: pytest.FixtureRequest) -> Iterator[SessionCluste
     from pytest_ganeti_vcluster.testing.clusters import SessionClusters
 
     clusters = SessionClusters.of(request.config)
+    if request.config.pluginmanager.has_plugin("tmpdir"):
+        # pytest keeps the folders of its last runs.
+        folders: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+        clusters.place = folders.getbasetemp() / "vcluster-failures"
     yield clusters
     clusters.close()
 

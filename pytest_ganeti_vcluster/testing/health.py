@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import HealFailed, VClusterError
+from pytest_ganeti_vcluster.story.event import clock
+from pytest_ganeti_vcluster.story.evidence import SeenFault
 
 
 @attrs.frozen
@@ -41,26 +41,21 @@ def heal(cluster: VirtualCluster, *, comes_back: bool, looks: bool) -> Health:
     return Health(broken="\n".join([*lines, *(f"    {one}" for one in broken)]))
 
 
-def faults_title(faults: Sequence[Fault]) -> str:
+def faults_title(faults: Sequence[SeenFault]) -> str:
     """Name the section of a report that tells of faults."""
     return (
         "faults in force" if any(one.in_force or one.ended_by for one in faults) else "faults, lifted before"
     )
 
 
-def fault_lines(faults: Sequence[Fault]) -> list[str]:
+def fault_lines(faults: Sequence[SeenFault]) -> list[str]:
     """Tell of faults: what, from when to when, and whether an error has ended them."""
     lines = []
     for fault in faults:
         if fault.in_force:
-            lines.append(f"{_clock(fault.began)} till now: {fault.what}")
+            lines.append(f"{clock(fault.began)} till now: {fault.what}")
         else:
-            until = "" if fault.lifted is None else f" to {_clock(fault.lifted)}"
+            until = "" if fault.lifted is None else f" to {clock(fault.lifted)}"
             ended = f", which was left by {fault.ended_by}" if fault.ended_by else ""
-            lines.append(f"{_clock(fault.began)}{until}: {fault.what}{ended}")
+            lines.append(f"{clock(fault.began)}{until}: {fault.what}{ended}")
     return lines
-
-
-def _clock(moment: float) -> str:
-    """Return a time of day as Ganeti's logs have it."""
-    return f"{time.strftime('%H:%M:%S', time.localtime(moment))},{int(moment % 1 * 1000):03d}"

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_ganeti_vcluster.errors import VClusterError
 from pytest_ganeti_vcluster.testing import state
-from pytest_ganeti_vcluster.testing.artifacts import save_artifacts
 from pytest_ganeti_vcluster.testing.clusters import SessionClusters
 from pytest_ganeti_vcluster.testing.health import fault_lines, faults_title
 from pytest_ganeti_vcluster.testing.watching import Watch
 
+if TYPE_CHECKING:
+    from pytest_ganeti_vcluster.story.evidence import Evidence
+    from pytest_ganeti_vcluster.story.jobs import JobTrace
+    from pytest_ganeti_vcluster.story.telling import ClusterStory, Story
 
-def complete(report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters) -> None:
-    """Add sections to the report of a phase that failed; after the last phase, take the test's cluster back."""
+#: Of each log, so many lines of so many characters are in the report, and so many jobs; all is in the folder.
+_LINES = 60
+_LINE_LENGTH = 500
+_MOST_JOBS = 20
+
+
+def complete(
+    report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters, error: BaseException | None
+) -> None:
+    """Tell in the report of a phase that failed what happened; after the last phase, take the test's cluster back.
+
+    `error` is what ended the phase.
+    """
     if report.failed:
-        for watch in clusters.watches:
-            _tell(report, item, clusters, watch)
+        _tell(report, item, clusters, error)
     if report.when == "teardown":
         for problem in clusters.heal(item):
             _add_error(report, problem)
         try:
             clusters.end_test()
-        except VClusterError as error:
-            _add_error(report, f"{type(error).__name__}: {error}")
+        except VClusterError as problem:
+            _add_error(report, f"{type(problem).__name__}: {problem}")
     notes, spent = clusters.take_notes()
     for name, found in ((state.NOTES, notes), (state.SPENT, spent)):
         if found:
@@ -46,53 +62,86 @@ def finish(config: pytest.Config, clusters: SessionClusters) -> None:
             summary.add(notes, spent)
 
 
-def _tell(report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters, watch: Watch) -> None:
-    cluster = watch.cluster
-    title = f"vcluster {cluster.name}"
-    if watch.is_closed:
-        report.sections.append((title, f"was closed during the test; its folder {cluster.root} is gone"))
-        return
-    kept = clusters.kept(cluster)
-    facts = [f"{cluster.spec}, {cluster.ganeti}, engine {cluster.engine}"]
-    if kept is not None:
-        facts.append(kept.history)
-    if cluster.is_shared:
+def _tell(
+    report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters, error: BaseException | None
+) -> None:
+    """Tell what went wrong, then cluster by cluster what is known of it; keep all of it."""
+    from pytest_ganeti_vcluster.testing import failures
+
+    story, problems = failures.story_of(report, error, clusters)
+    if story is not None:
+        _page, said = failures.keep(story, report, item, clusters)
+        report.sections.append(("vcluster: what went wrong", f"{story.summary}\n\n{said}"))
+        clusters.note(f"{item.nodeid}: {said}")
+    for problem in problems:
+        report.sections.append(("vcluster: what could not be found out", problem))
+    told = {} if story is None else {one.evidence.remains.root: one for one in story.clusters}
+    for watch in clusters.watches:
+        found = told.get(watch.cluster.root)
+        if story is not None and found is not None:
+            kept = _keep(item, clusters, watch)
+            report.sections += _sections(story, found, _facts(clusters, watch, found, kept))
+
+
+def _facts(clusters: SessionClusters, watch: Watch, found: ClusterStory, kept: list[str]) -> list[str]:
+    facts = list(found.evidence.facts)
+    of_pool = clusters.kept(watch.cluster)
+    if of_pool is not None:
+        facts.append(of_pool.history)
+    if watch.cluster.is_shared:
         facts.append("shared by the workers of this run: what others did to it meanwhile is told here, too")
-    facts += _keep(item, clusters, watch)
-    report.sections.append((title, "\n".join(facts)))
-    faults = watch.faults()
-    if faults:
-        report.sections.append((f"{title}: {faults_title(faults)}", "\n".join(fault_lines(faults))))
-    jobs = watch.failed_jobs()
+    return facts + kept
+
+
+def _sections(story: Story, found: ClusterStory, facts: list[str]) -> Iterator[tuple[str, str]]:
+    """Give the sections about a cluster, as titles and texts."""
+    evidence = found.evidence
+    title = f"vcluster {evidence.name}"
+    yield title, "\n".join(facts)
+    if evidence.faults:
+        yield f"{title}: {faults_title(evidence.faults)}", "\n".join(fault_lines(evidence.faults))
+    jobs = [_describe(job) for job in found.jobs if job.failure]
     if jobs:
-        report.sections.append((f"{title}: jobs that failed during this test", "\n".join(jobs)))
-    for name, text in watch.logged():
-        report.sections.append((f"{title}: {name}, during this test", text))
+        yield f"{title}: jobs that failed during this test", "\n".join(jobs[-_MOST_JOBS:])
+    for name, text in _logged(evidence):
+        yield f"{title}: {name}, during this test", story.hider.text(text)
+
+
+def _describe(job: JobTrace) -> str:
+    op = job.failure
+    assert op is not None
+    return "\n    ".join(
+        [f"job {job.id}: {op.op_id} {op.status}: {op.error}", *(text for _when, text in op.said)]
+    )
+
+
+def _logged(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Give what was written to each log of each node since the test began, as titles and texts."""
+    for path, piece in evidence.remains.logs.items():
+        lines = piece.since(evidence.sizes.get(path, 0)).decode(errors="replace").splitlines()
+        if lines:
+            node, _, name = path.partition("/var/log/ganeti/")
+            bound = f", the last {_LINES} of {len(lines)} lines" if len(lines) > _LINES else ""
+            yield f"{node}: {name}{bound}", "\n".join(line[:_LINE_LENGTH] for line in lines[-_LINES:])
 
 
 def _keep(item: pytest.Item, clusters: SessionClusters, watch: Watch) -> list[str]:
-    """Keep what is to be kept of a failed test, and say where it is."""
-    cluster, settings = watch.cluster, clusters.settings
-    facts = []
-    if settings.keep == "never":
-        facts.append(
+    """Keep the folder of a failed test's cluster where that is wanted, and say what becomes of it."""
+    cluster = watch.cluster
+    if watch.is_closed:
+        return [f"was closed during the test; its folder {cluster.root} is gone"]
+    if clusters.settings.keep == "never":
+        return [
             f"folder {cluster.root}, removed when the cluster is closed (--vcluster-keep=failed keeps it)"
-        )
+        ]
+    try:
+        clusters.keep(cluster)
+    except VClusterError as error:
+        fact = f"folder {cluster.root} could not be kept: {error.message}"
     else:
-        try:
-            clusters.keep(cluster)
-            facts.append(f"kept {cluster.root}")
-        except VClusterError as error:
-            facts.append(f"folder {cluster.root} could not be kept: {error.message}")
-    if settings.artifacts is not None:
-        try:
-            facts.append(f"artifacts {save_artifacts(cluster, settings.artifacts, item.nodeid)}")
-        except OSError as error:
-            facts.append(f"artifacts could not be saved to {settings.artifacts}: {error}")
-    for fact in facts:
-        if not fact.startswith("folder"):
-            clusters.note(f"{item.nodeid}: {fact}")
-    return facts
+        fact = f"kept {cluster.root}"
+        clusters.note(f"{item.nodeid}: {fact}")
+    return [fact]
 
 
 def _add_error(report: pytest.TestReport, text: str) -> None:

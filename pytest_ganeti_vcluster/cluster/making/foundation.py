@@ -15,6 +15,7 @@ import attrs
 from pytest_ganeti_vcluster.cluster.making.node_maker import NodeMaker
 from pytest_ganeti_vcluster.cluster.making.sites import check_machines, lease_addresses, make_site
 from pytest_ganeti_vcluster.cluster.oob import write_oob_program
+from pytest_ganeti_vcluster.cluster.remains import Remains
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.engines.base import DOMAIN, OOB_PROGRAM, Plan, Site
 from pytest_ganeti_vcluster.engines.choice import choose_engine
@@ -186,6 +187,8 @@ def laid(
         # Looked at before the folder goes.
         better = _better_error(error, root)
         told = better or error
+        if isinstance(told, VClusterError):
+            told.remains = told.remains or Remains.read(root)
         if settings.keep == "failed" and isinstance(told, VClusterError):
             _keep(keeper, told)
         keeper.stop()

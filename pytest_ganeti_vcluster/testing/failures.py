@@ -1,0 +1,85 @@
+"""A failed phase of a test as a story: told in its report, and kept as a folder with a page for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_ganeti_vcluster.story.causes import Failure
+from pytest_ganeti_vcluster.story.evidence import Evidence
+from pytest_ganeti_vcluster.story.folder import write_story
+from pytest_ganeti_vcluster.story.telling import Story, tell
+from pytest_ganeti_vcluster.testing.artifacts import new_folder
+from pytest_ganeti_vcluster.testing.clusters import SessionClusters
+
+#: Name of the property in reports such as junit's.
+PROPERTY = "vcluster_failure"
+
+#: The plugin pytest-html, where it is there.
+_HTML = "html"
+_LINK = "vcluster: what happened"
+
+
+def story_of(
+    report: pytest.TestReport, error: BaseException | None, clusters: SessionClusters
+) -> tuple[Story | None, list[str]]:
+    """Tell the story of a failed phase, None where it had no cluster; and what could not be found out, and why."""
+    evidence, problems = [], []
+    for watch in clusters.watches:
+        try:
+            evidence.append(watch.evidence())
+        except Exception as problem:  # noqa: BLE001 - whatever a broken cluster makes of it, the others are told of
+            problems.append(f"{watch.cluster.root}: {type(problem).__name__}: {problem}")
+    for spec, failure in clusters.not_up:
+        if failure.remains is not None:
+            facts = (failure.message, *failure.seen.splitlines())
+            evidence.append(Evidence.of_boot(failure.remains, str(spec), facts))
+    if not evidence:
+        return None, problems
+    failed = Failure(
+        name=report.nodeid,
+        phase=str(report.when),
+        error=error,
+        text=report.longreprtext,
+        crash=_crash(report),
+    )
+    return tell(failed, evidence), problems
+
+
+def keep(
+    story: Story, report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters
+) -> tuple[Path | None, str]:
+    """Write a story to a folder of its own; return the path of its page, and what is to be said of it."""
+    place = clusters.settings.artifacts or clusters.place
+    if place is None:
+        return None, "artifacts are not kept: give --vcluster-artifacts a folder"
+    try:
+        page = write_story(story, new_folder(place, item.nodeid, str(report.when)))
+    except OSError as error:
+        return None, f"artifacts could not be saved to {place}: {error}"
+    _attach(page, report, item)
+    return page, f"what happened: {page}"
+
+
+def _crash(report: pytest.TestReport) -> str:
+    """Return the error that ended a phase, and where it was raised."""
+    crash: Any = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        return f"{crash.message}\nat {crash.path}:{crash.lineno}"
+    # A failure without a traceback is all text.
+    lines = report.longreprtext.strip().splitlines()
+    return "\n".join(lines[:20]) or "no error is known"
+
+
+def _attach(page: Path, report: pytest.TestReport, item: pytest.Item) -> None:
+    """Have other plugins' reports name the page: junit's as a property of the test case, pytest-html's as a link."""
+    found = (PROPERTY, str(page))
+    # junit takes them from the report of the last phase, which is made of the item's.
+    item.user_properties.append(found)
+    if found not in report.user_properties:
+        report.user_properties.append(found)
+    extras = getattr(item.config.pluginmanager.getplugin(_HTML), "extras", None)
+    if extras is not None:
+        report.extras = [*getattr(report, "extras", []), extras.url(page.as_uri(), name=_LINK)]  # type: ignore[attr-defined]
