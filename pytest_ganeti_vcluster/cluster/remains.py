@@ -94,6 +94,11 @@ class Remains:
             secrets=_secrets(root, nodes),
         )
 
+    @classmethod
+    def nothing(cls) -> Remains:
+        """Return those of a cluster that did not come so far as to have a folder."""
+        return cls(root=Path("no-folder"), logs={}, jobs={}, configs={}, others={})
+
 
 def node_folders(root: Path) -> list[str]:
     """Name the folders of nodes in a cluster's folder; there are none where it is gone."""

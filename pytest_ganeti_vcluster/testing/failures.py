@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_ganeti_vcluster.cluster.remains import Remains
+from pytest_ganeti_vcluster.errors import MachineError
 from pytest_ganeti_vcluster.story.causes import Failure
 from pytest_ganeti_vcluster.story.evidence import Evidence
 from pytest_ganeti_vcluster.story.folder import write_story
@@ -33,9 +35,10 @@ def story_of(
         except Exception as problem:  # noqa: BLE001 - whatever a broken cluster makes of it, the others are told of
             problems.append(f"{watch.cluster.root}: {type(problem).__name__}: {problem}")
     for spec, failure in clusters.not_up:
-        if failure.remains is not None:
+        if not isinstance(failure, MachineError):
+            # What the machine lacks is told by the error alone.
             facts = (failure.message, *failure.seen.splitlines())
-            evidence.append(Evidence.of_boot(failure.remains, str(spec), facts))
+            evidence.append(Evidence.of_boot(failure.remains or Remains.nothing(), str(spec), facts))
     if not evidence:
         return None, problems
     failed = Failure(
