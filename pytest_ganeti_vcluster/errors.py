@@ -4,6 +4,7 @@
     `UserError`            the request is wrong: change the request
         `SpecError`        a cluster spec, marker or option that cannot be
         `ResultsError`     results of a sweep that are not what they should be
+        `CassetteError`    a cassette of RAPI exchanges that is not there, or not what it should be
     `MachineError`         the machine lacks something: `ganeti-vcluster doctor` tells the cure
         `GanetiNotFound`, `InstallFailed`, `NoFreeAddresses`, `PathTooLong`, `DiskFull`, `ImageCacheUnusable`,
         `EngineUnavailable`, `ExtraMissing`
@@ -67,6 +68,10 @@ class SpecError(UserError):
 
 class ResultsError(UserError):
     """Results of a sweep, or the file that keeps them, are not what they should be."""
+
+
+class CassetteError(UserError):
+    """A cassette of exchanges with a RAPI is not there, or is not what it should be."""
 
 
 class MachineError(VClusterError):
