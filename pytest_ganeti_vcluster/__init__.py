@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from pytest_ganeti_vcluster.ganeti.commands import CommandResult
     from pytest_ganeti_vcluster.ganeti.verify import Problem
+    from pytest_ganeti_vcluster.testing.rapi import RapiEndpoint
 
 _HOMES = {
     "Broken": "cluster.invariants.broken",
@@ -45,6 +46,7 @@ _HOMES = {
     "NodeSpec": "cluster.spec",
     "Problem": "ganeti.verify",
     "RapiClient": "clients",
+    "RapiEndpoint": "testing.rapi",
     "RapiError": "errors",
     "Reset": "cluster.state.restoring",
     "ResetFailed": "errors",
@@ -69,6 +71,7 @@ __all__ = [
     "NodeSpec",
     "Problem",
     "RapiClient",
+    "RapiEndpoint",
     "RapiError",
     "Reset",
     "ResetFailed",

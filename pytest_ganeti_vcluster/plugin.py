@@ -11,22 +11,39 @@ from typing import Any
 
 import pytest
 
-from pytest_ganeti_vcluster.testing import options, state
+from pytest_ganeti_vcluster.testing import hookspecs, options, state
 from pytest_ganeti_vcluster.testing.fixtures import (
     _vcluster_clusters,
     _vcluster_ganeti,
     vcluster,
     vcluster_factory,
+    vcluster_rapi,
     vcluster_session,
 )
 from pytest_ganeti_vcluster.testing.summary import Summary
 
-__all__ = ["_vcluster_clusters", "_vcluster_ganeti", "vcluster", "vcluster_factory", "vcluster_session"]
+__all__ = [
+    "_vcluster_clusters",
+    "_vcluster_ganeti",
+    "vcluster",
+    "vcluster_factory",
+    "vcluster_rapi",
+    "vcluster_session",
+]
 
 MARKER = (
     "vcluster(nodes=3, ...): what the cluster of fixture `vcluster` is to be; the keywords are the fields of "
     "ClusterSpec. Of markers on the test, its class and its module, the closest that gives a keyword decides on it."
 )
+CASSETTE_MARKER = (
+    "vcluster_cassette(name=None, varying=()): how the cassette of fixture `vcluster_rapi` is called, where that is "
+    "not as the test; and fields of answers of which --vcluster-rapi=check is to compare the type only."
+)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the hooks that other plugins can implement."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options, once; `pytest.UsageError` names a bad value and the valid ones."""
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", CASSETTE_MARKER)
     config.stash[state.SETTINGS] = options.read(config)
     config.pluginmanager.register(Summary(config), state.SUMMARY)
 
@@ -49,7 +67,7 @@ def pytest_configure_node(node: Any) -> None:
     if config.stash[state.SETTINGS].share == "run" and not config.pluginmanager.has_plugin(state.HOLDER):
         from pytest_ganeti_vcluster.testing.sharing import Holder
 
-        holder = Holder(config.stash[state.SETTINGS], node.workerinput["testrunuid"])
+        holder = Holder(config, node.workerinput["testrunuid"])
         config.pluginmanager.register(holder, state.HOLDER)
 
 
@@ -111,12 +129,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Tell in the report of a failed test what its clusters did meanwhile; after a test, take its cluster back."""
     outcome = yield
+    report = outcome.get_result()
+    if report.when == "call":
+        item.stash[state.PASSED] = report.passed
     clusters = item.config.stash.get(state.CLUSTERS, None)
     if clusters is not None:
         from pytest_ganeti_vcluster.testing import reports
 
         error = None if call.excinfo is None else call.excinfo.value
-        reports.complete(outcome.get_result(), item, clusters, error)
+        reports.complete(report, item, clusters, error)
 
 
 @pytest.hookimpl(trylast=True)

@@ -265,6 +265,23 @@ OPTIONS: tuple[Option, ...] = (
         "worker",
     ),
     Option(
+        "rapi",
+        _one_of("live", "record", "replay", "check"),
+        '"live", "record", "replay" or "check"',
+        "What fixture `vcluster_rapi` gives: the cluster's RAPI; the same, recorded to cassettes; what is on them, "
+        "without a Ganeti; the cluster's RAPI, compared with what is on them.",
+        lambda: "live",
+        "live",
+    ),
+    Option(
+        "rapi-cassettes",
+        _folder,
+        "a folder",
+        "Where the cassettes of RAPI exchanges are.",
+        lambda: None,
+        "folders `cassettes` beside the files of the tests",
+    ),
+    Option(
         "subnet",
         _subnet,
         "a network of loopback addresses in CIDR notation, /24 or larger, outside 127.0.0.0/16",
@@ -319,6 +336,8 @@ class Settings:
     prepare: bool = True
     check: bool = False
     share: str = "worker"
+    rapi: str = "live"
+    rapi_cassettes: Path | None = None
     subnet: ipaddress.IPv4Network = DEFAULT_SUBNET
     root: Path = attrs.field(factory=default_root)
 

@@ -58,6 +58,7 @@ _HANDLE = {
     "Scripts",
     "CommandResult",
     "RapiAccess",
+    "RapiEndpoint",
     "Job",
 }
 

@@ -18,14 +18,13 @@ class InstanceLister:
         self.pool.clear()
 
 
-def lister_for(vcluster):
-    rapi = vcluster.rapi
+def lister_for(rapi):
     return InstanceLister(rapi.url, rapi.username, rapi.password, str(rapi.ca_file))
 
 
 @pytest.fixture
-def lister(vcluster):
-    lister = lister_for(vcluster)
+def lister(vcluster_rapi):
+    lister = lister_for(vcluster_rapi)
     yield lister
     lister.close()
 
@@ -38,9 +37,7 @@ def test_lists_running_instances(vcluster, lister):
 
 
 @pytest.mark.vcluster(nodes=2)
-def test_finds_the_new_master(vcluster):
+def test_finds_the_new_master(vcluster, lister):
+    vcluster.add_instance("web")
     vcluster.nodes[1].run("gnt-cluster", "master-failover")
-    lister = lister_for(vcluster)
-    assert vcluster.nodes[1].ip in lister.url
-    assert lister.running() == []
-    lister.close()
+    assert lister.running() == ["web.vc"]

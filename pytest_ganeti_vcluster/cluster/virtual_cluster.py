@@ -21,6 +21,7 @@ from pytest_ganeti_vcluster.cluster.scripts import Scripts
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
 from pytest_ganeti_vcluster.cluster.virtual_instance import TIMEOUT
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
+from pytest_ganeti_vcluster.errors import VClusterError
 from pytest_ganeti_vcluster.ganeti.bootstrap import BootNode
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.ganeti.daemons import RAPI_PORT
@@ -54,6 +55,8 @@ class VirtualCluster(FaultsOfCluster, InstancesOfCluster):
         self.before_close: list[Callable[[], None]] = []
         #: What `reset` puts the cluster back to; only who built it has it.
         self.pristine: ClusterState | None = None
+        #: Called by `close`, when that is done, with the handle and with the error if it could not be done in order.
+        self.closing_listeners: list[Callable[[VirtualCluster, VClusterError | None], None]] = []
 
     def __repr__(self) -> str:
         return f"<VirtualCluster {self.name} of {len(self.nodes)} nodes in {self.root}>"
@@ -291,10 +294,18 @@ class VirtualCluster(FaultsOfCluster, InstancesOfCluster):
         self._closed = True
         for tell in self.before_close:
             tell()
-        if self._shared:
-            self.parts.keeper.close()
-        else:
-            self.parts.keeper.stop()
+        error: VClusterError | None = None
+        try:
+            if self._shared:
+                self.parts.keeper.close()
+            else:
+                self.parts.keeper.stop()
+        except VClusterError as problem:
+            error = problem
+            raise
+        finally:
+            for listener in self.closing_listeners:
+                listener(self, error)
 
     @property
     def is_shared(self) -> bool:

@@ -15,6 +15,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import VClusterError
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing import state
+from pytest_ganeti_vcluster.testing.announcing import Announcer
 from pytest_ganeti_vcluster.testing.builder import Builder
 from pytest_ganeti_vcluster.testing.collection import default_spec, factory_spec, spec_of
 from pytest_ganeti_vcluster.testing.header import header
@@ -39,8 +40,10 @@ class SessionClusters:
         #: Where what is kept of failed tests goes, unless a folder is given; None where there is no such place.
         self.place: Path | None = None
         self.limit = Limit.of_this_machine(self.settings)
+        self._config = config
+        self.announcer = Announcer(config)
         self._builder = Builder(config, self.settings)
-        self._maker = Maker(config, self.settings, self._builder.obtain)
+        self._maker = Maker(config, self.settings, self._builder.obtain, self.announcer)
         self._pool = Pool(self._maker, self.limit, prepare=self.settings.prepare)
         self._share = RunShare.of_worker(config, self.settings)
         self._upcoming: Upcoming | None = None
@@ -77,7 +80,7 @@ class SessionClusters:
 
     def for_session(self, ganeti: str | None = None) -> VirtualCluster:
         """Get the cluster of fixture `vcluster_session`: a new one, or that which all workers of the run share."""
-        spec = default_spec(self.settings, ganeti)
+        spec = default_spec(self._config, ganeti)
         share = None if self._share is None else attrs.evolve(self._share, spec=spec)
         if share is None:
             cluster = self._new(spec)
@@ -90,7 +93,7 @@ class SessionClusters:
 
     def for_factory(self, keywords: dict[str, Any], ganeti: str | None = None) -> VirtualCluster:
         """Build a cluster of fixture `vcluster_factory`. Raises `SpecError`."""
-        cluster = self._new(factory_spec(self.settings, keywords, ganeti))
+        cluster = self._new(factory_spec(self._config, keywords, ganeti))
         self._factory.append(cluster)
         return self._watched(cluster)
 
@@ -257,6 +260,8 @@ class SessionClusters:
 
     def _watched(self, cluster: VirtualCluster, *, is_clean: bool = False) -> VirtualCluster:
         self.watches.append(Watch(cluster, is_clean=is_clean))
+        self.announcer.follow(cluster)
+        self.announcer.tell()
         return cluster
 
 

@@ -16,24 +16,30 @@ from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing import ordering, state, versions
 
 _SPEC: pytest.StashKey[ClusterSpec] = pytest.StashKey()
+_DEFAULT_SPECS: pytest.StashKey[dict[str | None, ClusterSpec]] = pytest.StashKey()
 
 
-def default_spec(settings: Settings, ganeti: str | None = None) -> ClusterSpec:
-    """Return the spec of a cluster of which nothing is said, but perhaps of which Ganeti it is."""
-    return ClusterSpec.from_keywords({}, _defaults(settings, ganeti))
+def default_spec(config: pytest.Config, ganeti: str | None = None) -> ClusterSpec:
+    """Return the spec of a cluster of `vcluster_session`, perhaps of a certain Ganeti, as plugins want it."""
+    known = config.stash.setdefault(_DEFAULT_SPECS, {})
+    if ganeti not in known:
+        keywords = _changed(config, {}, "vcluster_session", ganeti)
+        known[ganeti] = ClusterSpec.from_keywords(keywords)
+    return known[ganeti]
 
 
-def factory_spec(settings: Settings, keywords: dict[str, Any], ganeti: str | None = None) -> ClusterSpec:
+def factory_spec(config: pytest.Config, keywords: dict[str, Any], ganeti: str | None = None) -> ClusterSpec:
     """Return the spec of the factory's keywords. Raises `SpecError`."""
-    return ClusterSpec.from_keywords(keywords, _defaults(settings, ganeti))
+    return ClusterSpec.from_keywords(_changed(config, keywords, "vcluster_factory", ganeti))
 
 
 def spec_of(item: pytest.Item, settings: Settings) -> ClusterSpec:
     """Return the spec of a test's cluster: its markers' keywords, closest first. Raises `SpecError`."""
     spec = item.stash.get(_SPEC, None)
     if spec is None:
-        defaults = _defaults(settings, versions.chosen_for(item))
-        spec = item.stash[_SPEC] = ClusterSpec.from_keywords(_marker_keywords(item), defaults)
+        keywords = {**_defaults(settings, versions.chosen_for(item)), **_marker_keywords(item)}
+        item.ihook.pytest_vcluster_spec(config=item.config, item=item, fixture="vcluster", keywords=keywords)
+        spec = item.stash[_SPEC] = ClusterSpec.from_keywords(keywords)
     return spec
 
 
@@ -54,7 +60,7 @@ def check(session: pytest.Session, settings: Settings, items: list[pytest.Item])
         except SpecError as error:
             problems.append((item, error))
             continue
-        wanted.update(one.ganeti for one in _specs(item, spec, settings))
+        wanted.update(one.ganeti for one in _specs(item, spec))
         if "vcluster_factory" in state.fixture_names(item):
             wanted.add(versions.chosen_for(item))
         reason = reasons.of_test(item, spec)
@@ -83,7 +89,11 @@ class SkipReasons:
 
     def of_test(self, item: pytest.Item, spec: ClusterSpec) -> str:
         """Return why a test cannot run, empty where it can."""
-        specs = _specs(item, spec, self._settings)
+        names = state.fixture_names(item)
+        if names and state.is_replayed(item):
+            others = ", ".join(sorted(names))
+            return f"uses {others} beside vcluster_rapi, and with --vcluster-rapi=replay there is no cluster"
+        specs = _specs(item, spec)
         return next((reason for reason in map(self.of_spec, specs) if reason), "")
 
     def of_spec(self, spec: ClusterSpec) -> str:
@@ -109,12 +119,12 @@ class SkipReasons:
         return ""
 
 
-def _specs(item: pytest.Item, spec: ClusterSpec, settings: Settings) -> list[ClusterSpec]:
+def _specs(item: pytest.Item, spec: ClusterSpec) -> list[ClusterSpec]:
     """Return the specs of the clusters that a test is known to take; `spec` is its own."""
     names = state.fixture_names(item)
     specs = [spec] if "vcluster" in names else []
     if "vcluster_session" in names:
-        specs.append(default_spec(settings, versions.chosen_for(item)))
+        specs.append(default_spec(item.config, versions.chosen_for(item)))
     return specs
 
 
@@ -127,6 +137,15 @@ def _drop_repeated(session: pytest.Session, settings: Settings, items: list[pyte
 
 def _defaults(settings: Settings, ganeti: str | None) -> dict[str, Any]:
     return {"nodes": settings.nodes, "ganeti": ganeti}
+
+
+def _changed(
+    config: pytest.Config, given: dict[str, Any], fixture: str, ganeti: str | None
+) -> dict[str, Any]:
+    """Return the keywords of a cluster that is no single test's, as plugins want them."""
+    keywords = {**_defaults(config.stash[state.SETTINGS], ganeti), **given}
+    config.hook.pytest_vcluster_spec(config=config, item=None, fixture=fixture, keywords=keywords)
+    return keywords
 
 
 def _marker_keywords(item: pytest.Item) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
     from pytest_ganeti_vcluster.testing.clusters import ClusterFactory, SessionClusters
+    from pytest_ganeti_vcluster.testing.rapi import RapiEndpoint
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,23 @@ def vcluster(
     cluster = _vcluster_clusters.for_test(request.node)
     yield cluster
     _vcluster_clusters.release(request, cluster)
+
+
+@pytest.fixture
+def vcluster_rapi(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _vcluster_ganeti: str | None,
+) -> Iterator[RapiEndpoint]:
+    """The RAPI of the test's cluster (`RapiEndpoint`): `url`, `username`, `password`, `ca_file`, `env`.
+
+    The cluster is that of fixture `vcluster`, and `@pytest.mark.vcluster(nodes=3, ...)` says what it is to be.
+    `--vcluster-rapi=record` records what is asked and answered to a cassette of the test; `--vcluster-rapi=replay`
+    answers from that, without a Ganeti; `--vcluster-rapi=check` tells where a cluster does not answer as recorded.
+    """
+    from pytest_ganeti_vcluster.testing import rapi
+
+    yield from rapi.for_test(request, lambda: tmp_path_factory.mktemp("vcluster-rapi"))
 
 
 @pytest.fixture(scope="session")

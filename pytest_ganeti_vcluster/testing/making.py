@@ -11,6 +11,7 @@ from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing import state, timings
+from pytest_ganeti_vcluster.testing.announcing import Announcer
 from pytest_ganeti_vcluster.testing.progress import Tell
 from pytest_ganeti_vcluster.testing.timings import Spent
 
@@ -28,8 +29,11 @@ class Obtain(Protocol):
 class Maker:
     """Gets and resets clusters, in any thread, and remembers what the summary is to tell of it."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, obtain: Obtain) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, obtain: Obtain, announcer: Announcer
+    ) -> None:
         self._config = config
+        self._announcer = announcer
         self._settings = settings
         self._obtain = obtain
         self.notes: list[str] = []
@@ -53,6 +57,7 @@ class Maker:
         if self._settings.keep == "always":
             self.notes.append(f"kept {cluster.root}")
         how = "built" if kind == timings.BOOT else "cloned"
+        self._announcer.created(cluster, how, seconds)
         return cluster, f"{how} in {seconds:.1f} s"
 
     def reset(self, cluster: VirtualCluster, *, is_awaited: bool) -> str:

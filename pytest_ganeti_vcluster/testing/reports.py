@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ def complete(
             clusters.end_test()
         except VClusterError as problem:
             _add_error(report, f"{type(problem).__name__}: {problem}")
+    for problem_told in _told(clusters):
+        _add_error(report, problem_told)
     notes, spent = clusters.take_notes()
     for name, found in ((state.NOTES, notes), (state.SPENT, spent)):
         if found:
@@ -52,6 +55,8 @@ def finish(config: pytest.Config, clusters: SessionClusters) -> None:
         clusters.close()
     except VClusterError as error:
         clusters.note(f"{type(error).__name__}: {error}")
+    for problem in _told(clusters):
+        clusters.note(problem)
     notes, spent = clusters.take_notes()
     output = getattr(config, "workeroutput", None)
     if output is not None:
@@ -60,6 +65,19 @@ def finish(config: pytest.Config, clusters: SessionClusters) -> None:
         summary = config.pluginmanager.getplugin(state.SUMMARY)
         if summary is not None:
             summary.add(notes, spent)
+
+
+def _told(clusters: SessionClusters) -> list[str]:
+    """Tell plugins what has become of clusters, and return what went wrong there."""
+    problems = []
+    while True:
+        try:
+            clusters.announcer.tell()
+        except Exception as error:  # noqa: BLE001 - it is a plugin's, and nothing here may end the run
+            frames = traceback.format_exception(type(error), error, error.__traceback__, limit=-3)
+            problems.append(f"a plugin failed when it was told of a cluster:\n{''.join(frames)}")
+        else:
+            return problems
 
 
 def _tell(

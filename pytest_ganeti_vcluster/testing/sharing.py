@@ -29,7 +29,7 @@ from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.reap import is_kept, reap_stale
 from pytest_ganeti_vcluster.keeper.record import Starter, World
 from pytest_ganeti_vcluster.settings import Settings
-from pytest_ganeti_vcluster.testing import versions
+from pytest_ganeti_vcluster.testing import state, versions
 from pytest_ganeti_vcluster.testing.collection import default_spec
 
 #: Seconds between two looks at a cluster that another worker makes, and between two at whether that one has died.
@@ -53,7 +53,7 @@ class RunShare:
         worker = getattr(config, "workerinput", None)
         if settings.share != "run" or worker is None:
             return None
-        return cls(settings, default_spec(settings), str(worker["testrunuid"]))
+        return cls(settings, default_spec(config), str(worker["testrunuid"]))
 
     def root(self) -> Path:
         """Return the folder in which the cluster is, or is to be."""
@@ -112,9 +112,10 @@ class Holder:
     Where the workers are on other hosts, there is nothing to hold.
     """
 
-    def __init__(self, settings: Settings, run: str) -> None:
+    def __init__(self, config: pytest.Config, run: str) -> None:
+        settings = config.stash[state.SETTINGS]
         self._held = [
-            _Held(RunShare(settings, default_spec(settings, ganeti), run))
+            _Held(RunShare(settings, default_spec(config, ganeti), run))
             for ganeti in versions.asked_for(settings)
         ]
 

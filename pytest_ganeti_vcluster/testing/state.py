@@ -39,13 +39,28 @@ PROGRESS = "vcluster_progress"
 #: Name of the plugin that tells the summary.
 SUMMARY = "ganeti_vcluster_summary"
 
+#: Whether a test has passed, known when its fixtures are torn down.
+PASSED: pytest.StashKey[bool] = pytest.StashKey()
+
 MARKER = "vcluster"
+CASSETTE_MARKER = "vcluster_cassette"
 FIXTURES = frozenset({"vcluster", "vcluster_session", "vcluster_factory"})
+#: Gives the RAPI of `vcluster`, or none of a cluster.
+RAPI_FIXTURE = "vcluster_rapi"
 
 
 def fixture_names(item: pytest.Item) -> frozenset[str]:
-    """Name those of our fixtures that a test uses, directly or through other fixtures."""
-    return FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    """Name those fixtures of ours for clusters that a test uses, directly or through other fixtures."""
+    names = frozenset(getattr(item, "fixturenames", ()))
+    if RAPI_FIXTURE in names and item.config.stash[SETTINGS].rapi != "replay":
+        names |= {"vcluster"}
+    return FIXTURES & names
+
+
+def is_replayed(item: pytest.Item) -> bool:
+    """Whether a test has a replayed RAPI, for which no cluster is needed, and none can be used."""
+    names = getattr(item, "fixturenames", ())
+    return RAPI_FIXTURE in names and item.config.stash[SETTINGS].rapi == "replay"
 
 
 def uses_cluster(item: pytest.Item) -> bool:

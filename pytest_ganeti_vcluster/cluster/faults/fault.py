@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Callable, TypeVar
+from typing import Callable, Literal, TypeVar
 
 from pytest_ganeti_vcluster.errors import HealFailed
 
 _Fault = TypeVar("_Fault", bound="Fault")
+
+#: What becomes of a fault: it is in force; it was lifted; it has ended by itself; a reset of its cluster has undone it.
+Change = Literal["begun", "lifted", "passed", "reset"]
 
 
 class Fault:
@@ -76,16 +79,21 @@ class Faults:
         self._in_force: list[Fault] = []
         #: All that there ever were, for reports.
         self.history: list[Fault] = []
+        #: Called with a fault and what has become of it, in the thread in which that was done or seen.
+        self.listeners: list[Callable[[Fault, Change], None]] = []
 
     @property
     def in_force(self) -> list[Fault]:
         """Those in force, oldest first."""
         with self._lock:
             # What has passed does not come back: if it is so again, that is another fault.
-            for fault in [one for one in self._in_force if not one.still()]:
+            passed = [one for one in self._in_force if not one.still()]
+            for fault in passed:
                 fault.lifted = time.time()
                 self._in_force.remove(fault)
-            return list(self._in_force)
+            left = list(self._in_force)
+        self._tell(passed, "passed")
+        return left
 
     def begin(
         self,
@@ -114,13 +122,17 @@ class Faults:
                 # Half of it may be done. What cannot be undone either stays, for `heal` to tell of.
                 self._undo(fault, undo)
                 raise
+        self._tell([fault], "begun")
         return fault
 
     def lift(self, fault: Fault, undo: Callable[[], None]) -> None:
         """Undo one that is in force; for `Fault.lift`."""
         with self._lock:
-            if fault in self.in_force:
+            lifts = fault in self.in_force
+            if lifts:
                 self._undo(fault, undo)
+        if lifts:
+            self._tell([fault], "lifted")
 
     def _undo(self, fault: Fault, undo: Callable[[], None]) -> None:
         undo()
@@ -146,4 +158,12 @@ class Faults:
     def forget(self, *, reset_undoes: bool = False) -> None:
         """Lift nothing, and know of none any more; with `reset_undoes`, of those only that a reset undoes."""
         with self._lock:
-            self._in_force = [fault for fault in self._in_force if reset_undoes and not fault.reset_undoes]
+            before = self._in_force
+            self._in_force = [fault for fault in before if reset_undoes and not fault.reset_undoes]
+            gone = [fault for fault in before if fault not in self._in_force]
+        self._tell(gone, "reset")
+
+    def _tell(self, faults: list[Fault], change: Change) -> None:
+        for fault in faults:
+            for listener in self.listeners:
+                listener(fault, change)
