@@ -15,7 +15,7 @@ pytestmark = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
 PORT = 5080
 
 #: What becomes of a connection to where nobody is; through an outlet of engine `namespaces` it is broken off.
-OUT_OF_REACH = r"Connection refused|reset by peer|without response|EOF occurred|timed out"
+OUT_OF_REACH = r"Connection refused|reset by peer|without response|EOF occurred|\(EOF\)|timed out"
 
 
 def at(cluster: VirtualCluster, host: str) -> RapiClient:

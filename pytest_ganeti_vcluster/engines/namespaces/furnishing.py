@@ -36,6 +36,8 @@ Port 22
 UsePAM no
 UseDNS no
 PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
 PidFile /run/sshd.pid
 HostKey /etc/ssh/ssh_host_rsa_key
 Subsystem sftp {sftp_server}
