@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 from pytest_ganeti_vcluster.cluster.command_log import RanCommand
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Faults
 from pytest_ganeti_vcluster.cluster.remains import (
     CONFIG,
     CONFIG_BYTES,
@@ -53,7 +53,7 @@ class Mark:
             sizes=sizes,
             config=_config(cluster),
             dead=frozenset((one.node, one.name) for one in dead),
-            in_force=tuple(faults.in_force),
+            in_force=tuple(_in_force(faults)),
             old_faults=len(faults.history),
         )
 
@@ -92,10 +92,15 @@ class Evidence:
     closed: bool = False
 
     @classmethod
-    def take(cls, cluster: VirtualCluster, mark: Mark, *, closes: bool = False) -> Evidence:
-        """Take it of a cluster that is there, broken or not; `closes`: it is about to be closed."""
+    def take(
+        cls, cluster: VirtualCluster, mark: Mark, *, closes: bool = False, asks: bool = True
+    ) -> Evidence:
+        """Take it of a cluster that is there, broken or not; `closes`: it is about to be closed.
+
+        Its daemons are asked for the locks, if it `asks`; all else is read from files.
+        """
         remains = Remains.read(cluster.root, since=mark.began)
-        in_force = cluster.fault_registry.in_force
+        in_force = _in_force(cluster.fault_registry)
         faults = [*mark.in_force, *cluster.fault_registry.history[mark.old_faults :]]
         return cls(
             name=cluster.name,
@@ -119,7 +124,7 @@ class Evidence:
             ),
             commands=tuple(cluster.command_log.since(mark.began)),
             dead=tuple(one for one in remains.dead if (one.node, one.name) not in mark.dead),
-            locks=read_locks(cluster),
+            locks=read_locks(cluster) if asks else None,
             passwords=((cluster.rapi_access.username, cluster.rapi_access.password),),
             expected=cluster.parts.expected_findings,
             closed=closes,
@@ -152,6 +157,14 @@ class Evidence:
 
 #: Passwords are shorter than lines of keys.
 _PASSWORD = 40
+
+
+def _in_force(faults: Faults) -> list[Fault]:
+    """Return the faults that are in force; those that nobody has lifted where a broken cluster does not tell."""
+    try:
+        return faults.in_force
+    except (VClusterError, OSError):
+        return [one for one in faults.history if one.lifted is None]
 
 
 def _config(cluster: VirtualCluster) -> bytes | None:

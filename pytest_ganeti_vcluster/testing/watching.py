@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.story.evidence import Evidence, Mark
 
@@ -33,6 +35,8 @@ class Watch:
 
     def _see_it_close(self) -> None:
         try:
-            self._at_close = Evidence.take(self.cluster, self._mark, closes=True)
+            # Closed for an error, as at the end of a block, or in order: then nobody will ask for the locks.
+            asks = sys.exc_info()[0] is not None
+            self._at_close = Evidence.take(self.cluster, self._mark, closes=True, asks=asks)
         except Exception:  # noqa: BLE001 - whatever a broken cluster makes of it, it is to be closed
             self._at_close = None

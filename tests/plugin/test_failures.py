@@ -16,10 +16,16 @@ from tests.plugin.conftest import InnerRun
 from tests.scale.test_page import Page
 
 _HELP = """
-import json, os, pathlib, re, signal
+import json, os, pathlib, re, signal, threading, time
 import pytest
 
 HERE = pathlib.Path(__file__).parent
+
+def wait(condition, timeout=60.0):
+    deadline, pause = time.monotonic() + timeout, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        pause.wait(0.02)
 
 def secrets_of(cluster):
     # Not by the product's own reading of them.
@@ -61,18 +67,15 @@ def test_daemon(vcluster):
     wconfd = vcluster.master.daemon("wconfd")
     vcluster.submit({"OP_ID": "OP_TEST_DELAY", "duration": 0.01}).wait(30)
     os.kill(wconfd.pid, signal.SIGKILL)
-    while wconfd.running:
-        pass
+    wait(lambda: not wconfd.running)
     vcluster.submit({"OP_ID": "OP_TAGS_SET", "kind": "cluster", "name": None, "tags": ["a"]}).wait(3)
 
 def test_time_out(vcluster):
     holder = vcluster.submit({"OP_ID": "OP_TEST_DELAY", "duration": 60, "no_locks": False, "on_nodes": ["node1.vc"]})
-    while holder.status != "running":
-        pass
+    wait(lambda: holder.status == "running")
     waiting = {"OP_ID": "OP_NODE_SET_PARAMS", "node_name": "node1.vc", "master_capable": True, "force": True}
     job = vcluster.submit(waiting)
-    while not any(row["pending"] for row in vcluster.luxi.query("lock", ["name", "pending"]).rows):
-        pass
+    wait(lambda: any(row["pending"] for row in vcluster.luxi.query("lock", ["name", "pending"]).rows))
     job.wait(0.5)
 
 def test_assertion(vcluster):
@@ -241,8 +244,8 @@ def test_two_clusters(vcluster, vcluster_factory):
     other = vcluster_factory(nodes=1)
     other.run("gnt-cluster", "add-tags", "other")
     vcluster.run("gnt-cluster", "add-tags", "mine")
-    with vcluster.node("node2").crash():
-        raise AssertionError("while a node is down")
+    vcluster.node("node2").crash()
+    raise AssertionError("while a node is down")
 
 @pytest.fixture
 def breaks_in_the_end(vcluster):

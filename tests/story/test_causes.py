@@ -93,10 +93,12 @@ def test_what_verify_found_is_told() -> None:
 def test_a_cluster_that_never_came_up_is_the_cause() -> None:
     remains = Remains(root=made.evidence().remains.root, logs=made.logs(), jobs={}, configs={}, others={})
     evidence = Evidence.of_boot(remains, "a cluster", ("could not init the cluster", "end of the log: no"))
-    story = tell(made.failure(None), [evidence])
-    assert story.causes[0] == Cause(
-        "boot", "a cluster did not come up: could not init the cluster", "end of the log: no"
-    )
+    story = tell(made.failure(None, text="BootFailed: could not init the cluster"), [evidence])
+    boot = Cause("boot", "a cluster did not come up: could not init the cluster", "end of the log: no")
+    assert story.causes[0] == boot
+    # Where the test has failed of something else, that comes first.
+    other = tell(made.failure(AssertionError()), [evidence])
+    assert [cause.kind for cause in other.causes[:2]] == ["assertion", "boot"]
     # It begins with the first thing that is known.
     assert story.began == pytest.approx(made.BEGAN + 0.1)
 
