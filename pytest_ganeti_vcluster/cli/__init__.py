@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit status is 1 for a failure, 2 for a wrong request, 130 for Ctrl-C."""
     try:
         status = _commands.main(
-            args=None if arguments is None else list(arguments),
+            # `list` is a module here, once that subcommand was asked for.
+            args=None if arguments is None else [*arguments],
             prog_name="ganeti-vcluster",
             standalone_mode=False,
         )

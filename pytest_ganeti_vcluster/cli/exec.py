@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
+from pytest_ganeti_vcluster.cli._names import attached, cluster_argument, complete_node, node_of
 from pytest_ganeti_vcluster.cli._options import with_settings
-from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
-from pytest_ganeti_vcluster.cluster.running.finding import find_cluster
-from pytest_ganeti_vcluster.errors import SpecError
+from pytest_ganeti_vcluster.cli._terminal import run_here
 from pytest_ganeti_vcluster.settings import Settings
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--node", metavar="NODE", help="Which node.  [default: the master]")
-@click.argument("cluster")
+@click.option(
+    "--node", metavar="NODE", shell_complete=complete_node, help="Which node.  [default: the master]"
+)
+@cluster_argument()
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND...")
 @with_settings("root")
-def command(*, node: str | None, cluster: str, arguments: tuple[str, ...], settings: Settings) -> None:
-    """Run a command as root of a node, in our place: its input, output and exit status are ours.
+def command(*, node: str | None, cluster: str, arguments: tuple[str, ...], settings: Settings) -> int:
+    """Run a command as root of a node: its input and output are ours.
 
-    CLUSTER is a name as `list` gives it, or the name of the folder. Ganeti's tools, such as burnin, are found as are
-    gnt-* commands.
+    CLUSTER is a name as `list` gives it, or the name of the folder. It starts in root's home on the node. Ganeti's tools,
+    such as burnin, are found as are gnt-* commands. The exit status is that of the command: 127 where there is none such, 128 and a signal's number
+    where that has ended it, 255 where the node is switched off. What it leaves running is the cluster's, and ends with
+    it.
     """
-    found = find_cluster(settings.root, cluster)
-    with attach_cluster(found.root) as handle:
-        try:
-            chosen = handle.master if node is None else handle.node(node)
-        except LookupError:
-            names = ", ".join(one.name for one in handle.nodes)
-            raise SpecError(f"{cluster} has no node {node!r}", cure=f"its nodes are {names}") from None
-        runner = chosen.root / "cmd"
-    os.execv(runner, [str(runner), *arguments])  # noqa: S606 - without a shell: the arguments are as they were given
+    with attached(settings.root, cluster) as handle:
+        return run_here(node_of(handle, node).boot_node.shell, *arguments)

@@ -41,6 +41,15 @@ class Membership:
         return [self._virtual_node(member) for member in self._roster.members()]
 
     @property
+    def members(self) -> dict[VirtualNode, Member]:
+        """What is written down of each node that this handle knows, of former ones, too."""
+        return {node: member for member, node in self._known.items()}
+
+    def node_of(self, member: Member) -> VirtualNode:
+        """Return a node, which need not be one of the cluster now, by what is or was written down of it."""
+        return self._virtual_node(member)
+
+    @property
     def master(self) -> VirtualNode:
         """See `VirtualCluster.master`."""
         nodes = self.nodes
@@ -62,7 +71,7 @@ class Membership:
 
     def put_back(self, nodes: Sequence[VirtualNode], next_index: int) -> None:
         """Have just these nodes again."""
-        members = {node: member for member, node in self._known.items()}
+        members = self.members
         self._roster.replace_with([members[node] for node in nodes], next_index)
 
     def add(self, wanted: NodeSpec, *, join: bool) -> VirtualNode:

@@ -85,18 +85,9 @@ class NodeShell:
         time is over, `KeeperError` where the cluster has ended.
         """
         environment = {**self.environment, **(env or {})}
-        is_off = (self.root / OFF).exists()
-        command = None if is_off else self._command(argv)
-        if command is None:
-            if not is_off:
-                # A machine that nobody switched off: has it gone with its keeper? That is a `KeeperError`.
-                self.keeper.processes()
-            result = CommandResult(argv, self.name, _NOT_REACHED, "", f"{self.name} is switched off", 0.0)
-            return result.check() if check else result
-        is_here = "/" in argv[0] or shutil.which(argv[0], path=environment.get("PATH")) is not None
-        if not (is_here or command.has_own_programs):
-            result = CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
-            return result.check() if check else result
+        command = self._prepare(argv, environment)
+        if isinstance(command, CommandResult):
+            return command.check() if check else command
         outcome = self.keeper.run(
             command.argv,
             env=environment,
@@ -115,3 +106,37 @@ class NodeShell:
             timed_out=outcome.timed_out,
         )
         return result.check() if check else result
+
+    def run_connected(
+        self,
+        *argv: str,
+        descriptors: Sequence[int],
+        env: Mapping[str, str] | None = None,
+        through: Sequence[str] = (),
+    ) -> int:
+        """Run `argv` with these descriptors of ours as standard input, output and error; return its status.
+
+        `through` is a command of this machine that runs it, such as one that gives it a terminal. Raises
+        `CommandFailed` where there is no such command, or the node is switched off; else as `run`.
+        """
+        environment = {**self.environment, **(env or {})}
+        command = self._prepare(argv, environment)
+        if not isinstance(command, Command):
+            raise CommandFailed(f"on {self.name}: {command.stderr}", result=command)
+        return self.keeper.run_connected(
+            [*through, *command.argv], descriptors=descriptors, env=environment, cwd=command.folder
+        )
+
+    def _prepare(self, argv: tuple[str, ...], environment: Mapping[str, str]) -> Command | CommandResult:
+        """Return what has to be run here, or what came of it where nothing can be."""
+        is_off = (self.root / OFF).exists()
+        command = None if is_off else self._command(argv)
+        if command is None:
+            if not is_off:
+                # A machine that nobody switched off: has it gone with its keeper? That is a `KeeperError`.
+                self.keeper.processes()
+            return CommandResult(argv, self.name, _NOT_REACHED, "", f"{self.name} is switched off", 0.0)
+        is_here = "/" in argv[0] or shutil.which(argv[0], path=environment.get("PATH")) is not None
+        if not (is_here or command.has_own_programs):
+            return CommandResult(argv, self.name, _NOT_FOUND, "", f"{argv[0]}: command not found", 0.0)
+        return command

@@ -240,6 +240,25 @@ class Keeper:
                 timed_out=answer["timed_out"],
             )
 
+    def run_connected(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        descriptors: Sequence[int],
+        env: Mapping[str, str] | None = None,
+        cwd: Path | str | None = None,
+    ) -> int:
+        """Run a command whose standard input, output and error are these descriptors of ours; its exit status.
+
+        Where we go, or are interrupted, it is ended. Else as `run`.
+        """
+        texts = [os.fspath(argument) for argument in argv]
+        channel = connect(self.root)
+        with contextlib.closing(channel):
+            request = {"op": "run", "argv": texts, "env": _plain(env), "cwd": _text(cwd), "timeout": None}
+            answer = exchange(self.root, channel, request, descriptors, timeout=None)
+        return int(answer["returncode"])
+
     def spawn(
         self,
         argv: Sequence[str | os.PathLike[str]],

@@ -52,6 +52,39 @@ class Reaped:
     removed: bool
 
 
+@attrs.frozen
+class Stale:
+    """A root that nobody answers for any more: why that is so."""
+
+    root: Path
+    reason: str
+
+
+def stale_roots(base: Path) -> list[Stale]:
+    """Return the roots below `base` that `reap_stale` would reap now, and change nothing."""
+    # The lock is taken only where it has to tell: a keeper that is just starting wants it, too.
+    looked = [(root, reason) for root in roots(base) if (reason := _look(root)) is not None]
+    found = []
+    for root, _reason in looked:
+        with _locked(root) as ours:
+            reason = _look(root) if ours else None
+            if reason is not None:
+                found.append(Stale(root, reason))
+    return found
+
+
+def _look(root: Path) -> str | None:
+    """Why a root is stale, as far as that can be told without its lock."""
+    record = KeeperRecord.read(root)
+    if record is not None and record.ended:
+        return None
+    try:
+        return _why_stale(root, record)
+    except OSError:
+        # It has just gone.
+        return None
+
+
 def reap_stale(base: Path) -> list[Reaped]:
     """End and remove what dead keepers left of the roots below `base`; what was reaped.
 
@@ -59,7 +92,7 @@ def reap_stale(base: Path) -> list[Reaped]:
     Roots of living keepers, and roots that somebody is just making, are left alone. Any number of processes
     may reap at once.
     """
-    return [reaped for root in roots(base) if (reaped := _reap(root)) is not None]
+    return [reaped for root in roots(base) if (reaped := reap_root(root)) is not None]
 
 
 def kept_roots(base: Path) -> list[Path]:
@@ -120,7 +153,8 @@ def _locked(root: Path) -> Iterator[bool]:
             os.close(descriptor)
 
 
-def _reap(root: Path) -> Reaped | None:
+def reap_root(root: Path) -> Reaped | None:
+    """Reap one root as `reap_stale` does; None where it is not stale, or not there."""
     with _locked(root) as ours:
         # Looked at only now that nobody else can be at it.
         return _reap_locked(root) if ours else None

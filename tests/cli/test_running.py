@@ -57,7 +57,7 @@ def test_it_stays_and_is_listed(base: Path) -> None:
     (one,) = _listed(base)
     assert (one["name"], one["nodes"], one["stays"]) == ("dev", 2, True)
     table = _run(base, "list").stdout.splitlines()
-    assert table[0].split() == ["name", "nodes", "Ganeti", "runs", "for", "until", "folder"]
+    assert table[0].split() == ["name", "nodes", "Ganeti", "engine", "runs", "for", "until", "folder"]
     assert table[1].split()[:2] == ["dev", "2"]
 
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pytest_ganeti_vcluster.cluster.faults.checking import check_seconds
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Recipe
 from pytest_ganeti_vcluster.cluster.faults.noded_hook import hook_noded
 from pytest_ganeti_vcluster.errors import UserError
 from pytest_ganeti_vcluster.inside.adaptations.faults import CLOCK
@@ -30,16 +30,20 @@ def shift_clock(node: VirtualNode, seconds: float) -> Fault:
     hook_noded(node)
     path.parent.mkdir(parents=True, exist_ok=True)
 
-    def undo() -> None:
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            # Other faults may be there.
-            path.parent.rmdir()
-
     return node.cluster.fault_registry.begin(
         f"the clock of {node.name} is {abs(seconds):g} s {'ahead' if seconds > 0 else 'behind'}",
         lambda: replace_text(path, f"{seconds!r}\n"),
-        undo,
+        lambda: set_clock_right(node),
         reset_undoes=True,
         still=path.exists,
+        recipe=Recipe("clock", {"node": node.name}),
     )
+
+
+def set_clock_right(node: VirtualNode) -> None:
+    """Have the node's clock be the machine's."""
+    path = node.path(CLOCK)
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        # Other faults may be there.
+        path.parent.rmdir()

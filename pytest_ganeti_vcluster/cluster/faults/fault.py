@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Callable, Literal, TypeVar
+from typing import Any, Callable, Literal, TypeVar
+
+import attrs
 
 from pytest_ganeti_vcluster.errors import HealFailed
 
@@ -13,6 +16,14 @@ _Fault = TypeVar("_Fault", bound="Fault")
 
 #: What becomes of a fault: it is in force; it was lifted; it has ended by itself; a reset of its cluster has undone it.
 Change = Literal["begun", "lifted", "passed", "reset"]
+
+
+@attrs.frozen
+class Recipe:
+    """What another process has to know to lift a fault: a kind that `faults.kept` has, and details for JSON."""
+
+    kind: str
+    details: Mapping[str, Any] = attrs.field(repr=False)
 
 
 class Fault:
@@ -29,8 +40,11 @@ class Fault:
         *,
         reset_undoes: bool,
         still: Callable[[], bool],
+        recipe: Recipe | None = None,
     ) -> None:
         self.what = what
+        #: How other processes lift it, where it is to outlive this one.
+        self.recipe = recipe
         #: Whether `VirtualCluster.reset` undoes it, as it undoes whatever becomes of files and daemons.
         self.reset_undoes = reset_undoes
         #: Whether what was done still is so, whoever may have undone it meanwhile.
@@ -103,12 +117,13 @@ class Faults:
         *,
         reset_undoes: bool = False,
         still: Callable[[], bool] = lambda: True,
+        recipe: Recipe | None = None,
     ) -> Fault:
         """Make a fault: `do` it, and have it be in force. Where doing fails, `undo` is tried, and the error raised.
 
-        `still` tells whether it is so, where it may also pass without being lifted.
+        `still` tells whether it is so, where it may also pass without being lifted; `recipe` how others can `undo` it.
         """
-        fault = Fault(what, undo, self, reset_undoes=reset_undoes, still=still)
+        fault = Fault(what, undo, self, reset_undoes=reset_undoes, still=still, recipe=recipe)
         return self.enforce(fault, do, undo)
 
     def enforce(self, fault: _Fault, do: Callable[[], None], undo: Callable[[], None]) -> _Fault:

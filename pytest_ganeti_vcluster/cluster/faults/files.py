@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Recipe
 from pytest_ganeti_vcluster.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,13 +32,12 @@ def corrupt_file(node: VirtualNode, inner: str, content: bytes | str | None) -> 
             cure="give another content",
         )
 
-    def undo() -> None:
-        # Whoever has written it anew has mended it.
-        if kept.now() == damaged:
-            kept.put(kept.content)
-
     return node.cluster.fault_registry.begin(
-        f"{inner} of {node.name} is damaged", lambda: kept.put(damaged), undo, reset_undoes=True
+        f"{inner} of {node.name} is damaged",
+        lambda: kept.put(damaged),
+        lambda: kept.mend(_digest(damaged)),
+        reset_undoes=True,
+        recipe=Recipe("file", {**kept.to_json(node, inner), "damaged": _digest(damaged)}),
     )
 
 
@@ -43,13 +45,26 @@ def lose_file(node: VirtualNode, inner: str) -> Fault:
     """See `FaultsOfNode.lose`."""
     kept = _Kept.of(node, inner)
 
-    def undo() -> None:
-        if kept.now() is None and kept.path.parent.is_dir():
-            kept.put(kept.content)
-
     return node.cluster.fault_registry.begin(
-        f"{inner} of {node.name} is lost", kept.path.unlink, undo, reset_undoes=True
+        f"{inner} of {node.name} is lost",
+        kept.path.unlink,
+        kept.bring_back,
+        reset_undoes=True,
+        recipe=Recipe("file", {**kept.to_json(node, inner), "damaged": ""}),
     )
+
+
+def mend_file(node: VirtualNode, details: Mapping[str, Any]) -> None:
+    """Undo `corrupt_file` or `lose_file` by the details of its recipe."""
+    kept = _Kept(node.path(str(details["inner"])), base64.b64decode(details["content"]), int(details["mode"]))
+    if details["damaged"]:
+        kept.mend(str(details["damaged"]))
+    else:
+        kept.bring_back()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @attrs.frozen
@@ -73,6 +88,25 @@ class _Kept:
                 f"{node.name} has no file {inner}", seen=_beside(path), cure="name a file that is there"
             )
         return cls(path, path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+
+    def to_json(self, node: VirtualNode, inner: str) -> dict[str, Any]:
+        return {
+            "node": node.name,
+            "inner": inner,
+            "content": base64.b64encode(self.content).decode("ascii"),
+            "mode": self.mode,
+        }
+
+    def mend(self, damaged: str) -> None:
+        """Put it back where it still is what has this digest: whoever has written it anew has mended it."""
+        now = self.now()
+        if now is not None and _digest(now) == damaged:
+            self.put(self.content)
+
+    def bring_back(self) -> None:
+        """Put it back where there is none."""
+        if self.now() is None and self.path.parent.is_dir():
+            self.put(self.content)
 
     def now(self) -> bytes | None:
         try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pytest_ganeti_vcluster.clients.jobs import Job
 from pytest_ganeti_vcluster.clients.records import FINAL
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Recipe
 from pytest_ganeti_vcluster.errors import GanetiError, UserError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ _LONGEST = 86400.0
 #: Seconds in which they run.
 _STARTING = 60.0
 _PAUSE = 0.02
+
+#: Seconds that they, and each job that has waited for them, may take to end.
+_RELIEVING = 120.0
 
 #: What they tell their log when they can be ended (constants.ELOG_DELAY_TEST; lib/cmdlib/test.py).
 _SOCKET = "delay-test"
@@ -38,16 +42,32 @@ def exhaust_job_queue(cluster: VirtualCluster, timeout: float) -> Fault:
         jobs.append(cluster.submit(delay))
         _wait_runs(jobs[0])
 
-    def undo() -> None:
-        for job in jobs:
-            _interrupt(cluster, job)
-            with contextlib.suppress(GanetiError):
-                job.wait(timeout)
-        _let_run(cluster, before)
-
     return cluster.fault_registry.begin(
-        f"all places for running jobs of {cluster.name} are taken", do, undo, reset_undoes=True
+        f"all places for running jobs of {cluster.name} are taken",
+        do,
+        lambda: _relieve(cluster, jobs, before, timeout),
+        reset_undoes=True,
+        recipe=Recipe("exhausted", {"before": before}),
     )
+
+
+def relieve_job_queue(cluster: VirtualCluster, before: int) -> None:
+    """Undo `exhaust_job_queue` of whichever process; `before` is how many jobs were to run at once."""
+    ours = [job for job in cluster.jobs() if _is_ours(job)]
+    _relieve(cluster, ours, before, _RELIEVING)
+
+
+def _is_ours(job: Job) -> bool:
+    record = job.record()
+    return record.status not in FINAL and any(op.get("duration") == _LONGEST for op in record.opcodes)
+
+
+def _relieve(cluster: VirtualCluster, jobs: Iterable[Job], before: int, timeout: float) -> None:
+    for job in jobs:
+        _interrupt(cluster, job)
+        with contextlib.suppress(GanetiError):
+            job.wait(timeout)
+    _let_run(cluster, before)
 
 
 def drain_job_queue(cluster: VirtualCluster) -> Fault:
@@ -59,6 +79,7 @@ def drain_job_queue(cluster: VirtualCluster) -> Fault:
         lambda: cluster.luxi.set_drain_flag(True),
         lambda: cluster.luxi.set_drain_flag(False),
         reset_undoes=True,
+        recipe=Recipe("drained", {}),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_ganeti_vcluster.cluster.faults.checking import check_count
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Recipe
 from pytest_ganeti_vcluster.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ _TIMEOUT = 120.0
 
 # Where the node keeps what it needs to undo it: gone, like all that is mounted, when it is switched off.
 _ASIDE = "/run/vcluster-faults"
+READ_ONLY = "read-only"
 
 # The new file system is ready before anything sees it. `real` is where the folder itself stays within reach.
 _FILL = """\
@@ -95,9 +96,15 @@ def fill_disk(node: VirtualNode, disk: str, left: int) -> Fault:
     return node.cluster.fault_registry.begin(
         what,
         lambda: _sh(node, _FILL, DISKS[disk], aside, str(left * 1024 * 1024)),
-        lambda: _undo(node, _EMPTY, DISKS[disk], aside),
-        still=lambda: _is_there(node, aside),
+        lambda: empty_disk(node, disk),
+        still=lambda: is_aside(node, disk),
+        recipe=Recipe("disk", {"node": node.name, "disk": disk}),
     )
+
+
+def empty_disk(node: VirtualNode, disk: str) -> None:
+    """Undo `fill_disk`."""
+    _undo(node, _EMPTY, DISKS[disk], f"{_ASIDE}/{disk}")
 
 
 def make_read_only(node: VirtualNode) -> Fault:
@@ -107,14 +114,20 @@ def make_read_only(node: VirtualNode) -> Fault:
         "make the disk of a node read-only",
         "without a file system of its own it would be refused by rights (EACCES) that root heeds nowhere",
     )
-    aside = f"{_ASIDE}/read-only"
+    aside = f"{_ASIDE}/{READ_ONLY}"
     _check(node, what)
     return node.cluster.fault_registry.begin(
         what,
         lambda: _sh(node, _READ_ONLY, aside, *_ON_DISK),
-        lambda: _undo(node, _WRITABLE, aside, *reversed(_ON_DISK)),
-        still=lambda: _is_there(node, aside),
+        lambda: make_writable(node),
+        still=lambda: is_aside(node, READ_ONLY),
+        recipe=Recipe("read-only", {"node": node.name}),
     )
+
+
+def make_writable(node: VirtualNode) -> None:
+    """Undo `make_read_only`."""
+    _undo(node, _WRITABLE, f"{_ASIDE}/{READ_ONLY}", *reversed(_ON_DISK))
 
 
 def _check(node: VirtualNode, what: str) -> None:
@@ -124,9 +137,9 @@ def _check(node: VirtualNode, what: str) -> None:
         raise UserError(f"{what} already", cure="lift that fault first")
 
 
-def _is_there(node: VirtualNode, aside: str) -> bool:
+def is_aside(node: VirtualNode, what: str) -> bool:
     """Whether the node still has what it needs to undo it; if not, it has been switched off meanwhile."""
-    return node.path(f"/var{aside}").exists()
+    return node.path(f"/var{_ASIDE}/{what}").exists()
 
 
 def _sh(node: VirtualNode, script: str, *arguments: str) -> None:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Union
 
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Recipe
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
 from pytest_ganeti_vcluster.engines.network_rules import OUTSIDE, Parties, Rule, between
 from pytest_ganeti_vcluster.errors import EngineUnavailable, UserError
@@ -190,4 +190,9 @@ def _begin(cluster: VirtualCluster, what: str, rule: Rule) -> Fault:
     faults = cluster.parts.site.network_faults
     # Whichever process it is, and however often.
     name = uuid.uuid4().hex
-    return cluster.fault_registry.begin(what, lambda: faults.begin(name, rule), lambda: faults.end(name))
+    return cluster.fault_registry.begin(
+        what,
+        lambda: faults.begin(name, rule),
+        lambda: faults.end(name),
+        recipe=Recipe("network", {"name": name}),
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ganeti_vcluster import inside
 from pytest_ganeti_vcluster.clients.records import FINAL
+from pytest_ganeti_vcluster.cluster.faults.fault import Recipe
 from pytest_ganeti_vcluster.errors import LuxiError, UserError
 from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
 from pytest_ganeti_vcluster.ganeti.readiness import wait_ready
@@ -50,7 +51,7 @@ def hook_noded(node: VirtualNode) -> None:
     well fail by that.
     """
     cluster = node.cluster
-    if not cluster.parts.site.has_machines or _is_hooked(node):
+    if not cluster.parts.site.has_machines or is_hooked(node):
         return
     busy = _running_jobs(cluster)
     if busy:
@@ -63,11 +64,19 @@ def hook_noded(node: VirtualNode) -> None:
         _write_hook(node)
         _restart(node)
 
-    def undo() -> None:
-        _remove_hook(node)
-        _restart(node)
+    cluster.fault_registry.begin(
+        f"noded of {node.name} runs with a hook",
+        do,
+        lambda: unhook_noded(node),
+        reset_undoes=True,
+        recipe=Recipe("hook", {"node": node.name}),
+    )
 
-    cluster.fault_registry.begin(f"noded of {node.name} runs with a hook", do, undo, reset_undoes=True)
+
+def unhook_noded(node: VirtualNode) -> None:
+    """Undo `hook_noded`: noded is started again without."""
+    _remove_hook(node)
+    _restart(node)
 
 
 def _running_jobs(cluster: VirtualCluster) -> list[int]:
@@ -79,7 +88,8 @@ def _running_jobs(cluster: VirtualCluster) -> list[int]:
     return [int(row["id"]) for row in rows if row["status"] not in FINAL]
 
 
-def _is_hooked(node: VirtualNode) -> bool:
+def is_hooked(node: VirtualNode) -> bool:
+    """Whether the node's noded is started with a hook."""
     return _EXPORT in node.path(_DEFAULTS).read_text(encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable, cast
 
 from pytest_ganeti_vcluster.cluster.faults.clock import shift_clock
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Recipe
 from pytest_ganeti_vcluster.cluster.faults.files import corrupt_file, lose_file
 from pytest_ganeti_vcluster.cluster.faults.mounts import fill_disk, make_read_only
 from pytest_ganeti_vcluster.cluster.faults.rpc import RpcFault, RpcWish, begin_rpc_fault
@@ -142,7 +142,11 @@ class FaultsOfNode:
         """
         power = self.power
         return self.begin_fault(
-            "crashed", power.crash, power.start, still=lambda: power.is_on and not power.runs()
+            "crashed",
+            power.crash,
+            power.start,
+            still=lambda: power.is_on and not power.runs(),
+            recipe=Recipe("crashed", {"node": self._boot_node.site.name}),
         )
 
     def power_off(self) -> Fault:
@@ -152,7 +156,13 @@ class FaultsOfNode:
         it is off. Lifting the fault is `power_on`.
         """
         power = self.power
-        return self.begin_fault("switched off", power.off, power.on, still=lambda: not power.is_on)
+        return self.begin_fault(
+            "switched off",
+            power.off,
+            power.on,
+            still=lambda: not power.is_on,
+            recipe=Recipe("off", {"node": self._boot_node.site.name}),
+        )
 
     def power_on(self) -> None:
         """Switch it on, and return when it has booted: it answers ssh, and those daemons that want to run answer.
@@ -176,7 +186,12 @@ class FaultsOfNode:
         """
         power = self.power
         return self.begin_fault(
-            "frozen", power.freeze, power.thaw, still=lambda: self.is_frozen, reset_undoes=False
+            "frozen",
+            power.freeze,
+            power.thaw,
+            still=lambda: self.is_frozen,
+            reset_undoes=False,
+            recipe=Recipe("frozen", {"node": self._boot_node.site.name}),
         )
 
     def thaw(self) -> None:
@@ -191,10 +206,16 @@ class FaultsOfNode:
         *,
         still: Callable[[], bool],
         reset_undoes: bool = True,
+        recipe: Recipe | None = None,
     ) -> Fault:
         """Make a fault of this node; for the product's own use. Arguments are as of `Faults.begin`."""
         return self._cluster.fault_registry.begin(
-            f"{self._boot_node.site.name}: {what}", do, undo, still=still, reset_undoes=reset_undoes
+            f"{self._boot_node.site.name}: {what}",
+            do,
+            undo,
+            still=still,
+            reset_undoes=reset_undoes,
+            recipe=recipe,
         )
 
     # Its network

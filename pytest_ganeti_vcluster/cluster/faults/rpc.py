@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable
 import attrs
 
 from pytest_ganeti_vcluster.cluster.faults.checking import check_count, check_seconds, check_text
-from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Faults
+from pytest_ganeti_vcluster.cluster.faults.fault import Fault, Faults, Recipe
 from pytest_ganeti_vcluster.cluster.faults.noded_hook import hook_noded
 from pytest_ganeti_vcluster.errors import FaultNotStruck, UserError
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation
@@ -44,8 +44,9 @@ class RpcFault(Fault):
         rpc: str,
         struck_path: Path,
         log_path: Path,
+        recipe: Recipe | None = None,
     ) -> None:
-        super().__init__(what, undo, faults, reset_undoes=True, still=still)
+        super().__init__(what, undo, faults, reset_undoes=True, still=still, recipe=recipe)
         #: Name of the RPC, as noded has it.
         self.rpc = rpc
         self._struck_path = struck_path
@@ -113,18 +114,15 @@ def begin_rpc_fault(node: VirtualNode, wish: RpcWish) -> RpcFault:
     folder.mkdir(parents=True, exist_ok=True)
     # The oldest comes first.
     path = folder / f"{time.time_ns():020d}.json"
-    notes = [path.with_suffix(f".{what}") for what in ("taken", "struck")]
 
     def do() -> None:
-        for note in notes:
+        for note in _notes(path):
             note.touch()
         replace_text(path, json.dumps(attrs.asdict(wish)))
 
     def undo() -> None:
         fault.struck  # noqa: B018  so that it is known afterwards
-        for one in (path, *notes):
-            one.unlink(missing_ok=True)
-        _remove_if_empty(folder)
+        end_rpc_fault(path)
 
     fault = RpcFault(
         wish.said(node.name),
@@ -132,10 +130,22 @@ def begin_rpc_fault(node: VirtualNode, wish: RpcWish) -> RpcFault:
         node.cluster.fault_registry,
         still=folder.exists,
         rpc=wish.rpc,
-        struck_path=notes[1],
+        struck_path=_notes(path)[1],
         log_path=node.daemon("noded").log_path,
+        recipe=Recipe("rpc", {"node": node.name, "file": path.name}),
     )
     return node.cluster.fault_registry.enforce(fault, do, undo)
+
+
+def end_rpc_fault(path: Path) -> None:
+    """Have the fault whose file `path` is be no more."""
+    for one in (path, *_notes(path)):
+        one.unlink(missing_ok=True)
+    _remove_if_empty(path.parent)
+
+
+def _notes(path: Path) -> list[Path]:
+    return [path.with_suffix(f".{what}") for what in ("taken", "struck")]
 
 
 def rpc_names(installation: GanetiInstallation) -> list[str]:

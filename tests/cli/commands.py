@@ -1,0 +1,32 @@
+"""The command line as its users have it: a process of its own, below a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+_TIMEOUT = 300.0
+
+PROGRAM = (
+    sys.executable,
+    "-c",
+    "import sys; from pytest_ganeti_vcluster.cli import main; sys.exit(main())",
+)
+
+
+def run_command(
+    base: Path, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run it with these arguments, with `base` as the folder of its clusters."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        timeout=_TIMEOUT,
+        check=False,
+        env={**os.environ, "VCLUSTER_ROOT": str(base), **(env or {})},
+    )
