@@ -20,10 +20,10 @@ from pytest_ganeti_vcluster.settings import Settings
 def command(*, node: str | None, cluster: str, arguments: tuple[str, ...], settings: Settings) -> int:
     """Run a command as root of a node: its input and output are ours.
 
-    CLUSTER is a name as `list` gives it, or the name of the folder. It starts in root's home on the node. Ganeti's tools,
-    such as burnin, are found as are gnt-* commands. The exit status is that of the command: 127 where there is none such, 128 and a signal's number
-    where that has ended it, 255 where the node is switched off. What it leaves running is the cluster's, and ends with
-    it.
+    CLUSTER is a name as `list` gives it, or the name of the folder. The command starts in root's home on the node.
+    Ganeti's tools, such as burnin, are found as are gnt-* commands. The exit status is that of the command: 127 where
+    there is none such, 128 and a signal's number where that has ended it, 255 where the node is switched off. What it
+    leaves running is the cluster's, and ends with it.
     """
     with attached(settings.root, cluster) as handle:
         return run_here(node_of(handle, node).boot_node.shell, *arguments)
