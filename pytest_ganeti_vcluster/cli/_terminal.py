@@ -13,7 +13,7 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from pytest_ganeti_vcluster.cli import _controlling
 from pytest_ganeti_vcluster.errors import CommandFailed
@@ -26,9 +26,6 @@ _CHUNK = 65536
 
 #: What shells say of a command that a signal has ended: this and its number.
 _BY_SIGNAL = 128
-
-#: Seconds between two looks whether the command has ended.
-_PAUSE = 0.05
 
 
 def has_terminal() -> bool:
@@ -53,29 +50,30 @@ def run_here(shell: NodeShell, *argv: str) -> int:
 
 def _on_terminal(shell: NodeShell, argv: tuple[str, ...]) -> int:
     ours, theirs = pty.openpty()
-    ended: list[int | BaseException] = []
+    end, ending = os.pipe()
+    results: list[int | BaseException] = []
 
     def run() -> None:
         try:
             through = (sys.executable, "-IS", _controlling.__file__)
-            ended.append(
+            results.append(
                 shell.run_connected(*argv, descriptors=(theirs,) * 3, env=_environment(), through=through)
             )
         except BaseException as error:  # noqa: BLE001  raised where it is waited for
-            ended.append(error)
+            results.append(error)
+        os.close(ending)
 
     with contextlib.ExitStack() as stack:
-        stack.callback(os.close, ours)
-        stack.callback(os.close, theirs)
+        for descriptor in (ours, theirs, end):
+            stack.callback(os.close, descriptor)
         _follow_size(ours)
         before = signal.signal(signal.SIGWINCH, lambda *_: _follow_size(ours))
         stack.callback(signal.signal, signal.SIGWINCH, before)
         stack.enter_context(_raw())
         # If we are ended it goes with us, and with the connection that it holds what it waits for.
-        waiting = threading.Thread(target=run, name="command", daemon=True)
-        waiting.start()
-        _pass_on(ours, lambda: bool(ended))
-    [result] = ended
+        threading.Thread(target=run, name="command", daemon=True).start()
+        _pass_on(ours, end)
+    [result] = results
     if isinstance(result, BaseException):
         raise result
     return result
@@ -113,18 +111,20 @@ def _end(number: int, _frame: object) -> None:
     raise SystemExit(_BY_SIGNAL + number)
 
 
-def _pass_on(terminal: int, has_ended: Callable[[], bool]) -> None:
-    """Pass on what is typed, and what is to be shown, until the command has ended and all of it was shown."""
-    sources = [terminal, 0]
+def _pass_on(terminal: int, end: int) -> None:
+    """Pass on what is typed, and what is to be shown, until `end` has come, and all that was to be shown."""
+    sources = [terminal, 0, end]
     while True:
-        # Looked at first: what it has written is there by then.
-        last = has_ended()
-        ready, _, _ = select.select(sources, [], [], 0 if last else _PAUSE)
-        if terminal in ready and not _copy(terminal, 1):
-            sources.remove(terminal)
-        if 0 in ready and not _copy(0, terminal):
+        # What it has written is there when its end comes.
+        ready, _, _ = select.select(sources, [], [], None if end in sources else 0)
+        if end in ready:
+            sources = [terminal]
+        elif 0 in ready and not _copy(0, terminal):
             sources.remove(0)
-        if last and terminal not in ready:
+        if terminal in ready:
+            if not _copy(terminal, 1):
+                sources.remove(terminal)
+        elif end not in sources and not ready:
             return
 
 

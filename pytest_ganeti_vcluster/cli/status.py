@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
+from pathlib import Path
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -24,6 +25,10 @@ from pytest_ganeti_vcluster.settings import Settings
 #: Seconds that nodes have to answer: for one look, and for one of many.
 _PATIENCE = 10.0
 _SHORT_PATIENCE = 2.0
+
+#: Seconds that a cluster may take to be gone once its keeper does not answer, and between two looks.
+_GOING = 20.0
+_PAUSE = 0.1
 
 _STATES = {"on": "green", "off": "red", "crashed": "red", "frozen": "blue"}
 
@@ -80,11 +85,21 @@ def _follow(found: RunningCluster, console: Console, interval: float) -> int:
     except KeyboardInterrupt:
         # That is how one ends it.
         return 0
-    except KeeperError:
-        if found.root.exists():
+    except (KeeperError, OSError):
+        if not _goes(found.root):
             raise
         click.echo(f"{found.name} was taken down.")
         return 0
+
+
+def _goes(root: Path) -> bool:
+    """Whether a cluster is being taken down, which may take a while; return when it is gone."""
+    deadline = time.monotonic() + _GOING
+    while root.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def _shown(seen: Overview, found: RunningCluster) -> RenderableType:
