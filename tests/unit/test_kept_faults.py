@@ -28,6 +28,18 @@ class Switch:
         self.rules.remove(name)
 
 
+class Node:
+    """The node, for one of these processes."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.power = SimpleNamespace(thaw=nodes.thaw)
+        self._nodes = nodes
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._nodes.frozen
+
+
 class Nodes:
     """The processes that have a handle of one cluster in `root`; its one node is frozen while `frozen`."""
 
@@ -43,10 +55,10 @@ class Nodes:
     def registry(self) -> KeptFaults:
         """Return what another process has."""
 
-        def node(name: str) -> Any:
+        def node(name: str) -> Node:
             if name != "node2.vc":
                 raise KeyError(name)
-            return SimpleNamespace(power=SimpleNamespace(thaw=self.thaw), is_frozen=self.frozen)
+            return Node(self)
 
         cluster = SimpleNamespace(
             root=self.root,
@@ -110,6 +122,33 @@ def test_it_is_written_down_before_it_is_done(nodes: Nodes) -> None:
     # It was undone.
     assert Ledger(nodes.root).entries() == []
     assert registry.in_force == []
+
+
+def test_who_looks_while_it_is_begun_does_not_take_it_for_passed(nodes: Nodes) -> None:
+    def freeze() -> None:
+        assert [fault.what for fault in nodes.registry().in_force] == ["frozen"]
+        nodes.frozen = True
+
+    nodes.registry().begin(
+        "frozen",
+        freeze,
+        nodes.thaw,
+        still=lambda: nodes.frozen,
+        recipe=Recipe("frozen", {"node": "node2.vc"}),
+    )
+    later = nodes.registry()
+    assert [fault.what for fault in later.in_force] == ["frozen"]
+    nodes.thaw()
+    assert later.in_force == []
+
+
+def test_one_whose_beginning_was_broken_off_can_be_lifted(nodes: Nodes) -> None:
+    Ledger(nodes.root).add(
+        "frozen", began=1.0, reset_undoes=False, recipe=Recipe("frozen", {"node": "node2.vc"})
+    )
+    [fault] = nodes.registry().in_force
+    fault.lift()
+    assert Ledger(nodes.root).entries() == []
 
 
 def test_what_can_be_neither_done_nor_undone_stays(nodes: Nodes) -> None:

@@ -104,6 +104,8 @@ class KeptFaults(Faults):
         self._cluster = cluster
         self._ledger = Ledger(cluster.root)
         self._numbers: dict[Fault, int] = {}
+        #: Numbers of those that are done: only these can have passed.
+        self._done: set[int] = set()
 
     @property
     def in_force(self) -> list[Fault]:
@@ -138,11 +140,13 @@ class KeptFaults(Faults):
                 fault.what, began=fault.began, reset_undoes=fault.reset_undoes, recipe=fault.recipe
             )
             try:
-                return super().enforce(fault, do, undo)
+                super().enforce(fault, do, undo)
             except BaseException:
                 if fault not in self._in_force:
                     self._strike_out([fault])
                 raise
+            self._ledger.finish(self._numbers[fault])
+        return fault
 
     def lift_with_needs(self, fault: Fault) -> None:
         """Lift one, and what was begun only for it. Raises `UserError` for what others need."""
@@ -175,6 +179,7 @@ class KeptFaults(Faults):
     def _read(self) -> None:
         """Know what other processes have begun and lifted."""
         entries = {entry.number: entry for entry in self._ledger.entries()}
+        self._done = {entry.number for entry in entries.values() if entry.is_done}
         for fault, number in list(self._numbers.items()):
             if number not in entries:
                 del self._numbers[fault]
@@ -195,7 +200,7 @@ class KeptFaults(Faults):
             undoing.undo,
             self,
             reset_undoes=entry.reset_undoes,
-            still=undoing.still,
+            still=lambda: entry.number not in self._done or undoing.still(),
             recipe=entry.recipe,
         )
         fault.began = entry.began

@@ -18,7 +18,8 @@ from pytest_ganeti_vcluster.keeper.locking import locked, replace_text
 class Entry:
     """A fault as it is written down: its number, which no other fault of the cluster ever has, and how it is lifted.
 
-    The rest is as in `Fault`; `began` in seconds since the epoch.
+    `is_done` is false while it is being begun, and stays so where that is broken off. The rest is as in `Fault`;
+    `began` in seconds since the epoch.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Entry:
     began: float
     reset_undoes: bool
     recipe: Recipe
+    is_done: bool = False
 
     @property
     def node(self) -> str | None:
@@ -64,6 +66,15 @@ class Ledger:
             entry = Entry(number=number, what=what, began=began, reset_undoes=reset_undoes, recipe=recipe)
             self._write([*entries, entry], number + 1)
         return number
+
+    def finish(self, number: int) -> None:
+        """Write down that one is done."""
+        with self._locked():
+            entries, following = self._read()
+            self._write(
+                [attrs.evolve(one, is_done=True) if one.number == number else one for one in entries],
+                following,
+            )
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Strike some out, as far as they are there."""
