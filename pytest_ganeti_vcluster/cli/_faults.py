@@ -80,7 +80,7 @@ def _of_node(name: str, *parameters: _Decorator) -> _Decorator:
 def _tell(cluster: str, registry: KeptFaults, fault: Fault) -> None:
     if not fault.in_force:
         raise UserError(
-            f"nothing was changed: {fault.what} already, or there was nothing to do it to",
+            f"nothing was changed, as there was nothing to do it to: {fault.what}",
             cure=f"look how it is: ganeti-vcluster status {cluster} --once",
         )
     number = registry.number(fault)

@@ -113,7 +113,8 @@ def _running(ctx: click.Context) -> list[RunningCluster]:
 
 
 def _named(ctx: click.Context) -> list[RunningCluster]:
-    name = ctx.params.get("cluster")
+    # Where the value of an option is being completed, arguments are not told apart yet.
+    name = ctx.params.get("cluster") or next(iter(ctx.args), None)
     return [one for one in _running(ctx) if name in {one.name, one.root.name}]
 
 

@@ -48,7 +48,8 @@ def command(*, cluster: str, node: str | None, settings: Settings) -> int:
 
 def _write_rc(node: VirtualNode) -> str:
     """Say how a shell on the node is set up; return where it finds that."""
-    prompt = f"[{node.cluster.spec.name}] \\u@{node.name.partition('.')[0]}:\\w\\$ "
+    # Root, whose user id is not 0 where nodes are no machines.
+    prompt = f"[{node.cluster.spec.name}] root@{node.name.partition('.')[0]}:\\w# "
     path = node.path(_RC)
     if path.parent.is_dir():
         path.write_text(_RC_TEXT.format(prompt=shlex.quote(prompt)), encoding="utf-8")

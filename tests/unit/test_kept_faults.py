@@ -223,6 +223,14 @@ def test_a_helper_stays_while_it_is_needed_and_goes_with_the_last(nodes: Nodes) 
     assert done == ["first", "second", "hook"]
 
 
+def test_the_same_is_not_begun_twice(nodes: Nodes) -> None:
+    nodes.cut(nodes.registry(), "a")
+    with pytest.raises(UserError, match="cut a already"):
+        nodes.cut(nodes.registry(), "a")
+    assert nodes.switch.rules == ["a"]
+    assert len(Ledger(nodes.root).entries()) == 1
+
+
 def test_one_that_others_cannot_lift_is_ours_alone(nodes: Nodes) -> None:
     registry = nodes.registry()
     with registry.begin("secret", lambda: None, lambda: None) as fault:

@@ -132,10 +132,15 @@ class KeptFaults(Faults):
         return known[number]
 
     def enforce(self, fault: _Fault, do: Callable[[], None], undo: Callable[[], None]) -> _Fault:
-        """Write it down before it is done: who is killed in the middle leaves what can be lifted."""
+        """Write it down before it is done: who is killed in the middle leaves what can be lifted.
+
+        Raises `UserError` where the same is in force already.
+        """
         if fault.recipe is None:
             return super().enforce(fault, do, undo)
         with self._lock:
+            if any(one.recipe == fault.recipe for one in self.in_force):
+                raise UserError(f"{fault.what} already", cure="lift that fault first")
             self._numbers[fault] = self._ledger.add(
                 fault.what, began=fault.began, reset_undoes=fault.reset_undoes, recipe=fault.recipe
             )
