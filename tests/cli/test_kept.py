@@ -503,7 +503,7 @@ def test_of_two_that_start_one_of_a_name_one_succeeds_and_when_it_is_killed_the_
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=300)[1] for process in both]
+    said = [process.communicate(timeout=900)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 2], said
     assert any("a cluster called 'dev'" in text for text in said)
     [one] = running_clusters(other_base)
