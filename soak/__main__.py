@@ -248,7 +248,9 @@ def _nothing_left(cluster: VirtualCluster, settings: Settings, show: Show) -> It
         known = [keeper.identity, *(process.identity for process in keeper.processes())]
         show.line("Closing the cluster")
     if settings.keep in {"never", "failed"}:
-        claims = [(str(block.network_address), CLAIM_PORT) for block in lease.blocks]
+        # What machines of their own have is taken from nobody.
+        blocks = () if cluster.parts.site.has_machines else lease.blocks
+        claims = [(str(block.network_address), CLAIM_PORT) for block in blocks]
         found = find_leftovers(cluster.root, token=token, known=known, claims=claims)
         left += [one for one in found if settings.keep == "never" or not one.startswith("folder")]
 

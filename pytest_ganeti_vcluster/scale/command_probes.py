@@ -39,7 +39,7 @@ def _verify(subject: Subject) -> None:
     found = parse_verify(result.stdout + result.stderr)
     if result.returncode and not found:
         result.check()
-    problems = without_expected(found)
+    problems = without_expected(found, subject.cluster.parts.expected_findings)
     if problems:
         raise ProbeFailed(
             f"gnt-cluster verify found {len(problems)} problems in {result.duration:.1f} s",

@@ -183,7 +183,8 @@ def test_signal_reaches_the_cluster_only(keeper: Keeper) -> None:
 
 def test_every_process_carries_the_token(case: Case, keeper: Keeper) -> None:
     child = keeper.spawn(["sleep", "1000"], stdout=case.root / "out", env={"PATH": os.environ["PATH"]})
-    assert psutil.Process(child.pid).environ()[TOKEN_VARIABLE] == case.token
+    # While it becomes another program it has no environment.
+    assert eventually(lambda: psutil.Process(child.pid).environ().get(TOKEN_VARIABLE) == case.token)
     assert {process.pid for process in case.carriers()} == {
         child.pid,
         keeper.identity.pid,

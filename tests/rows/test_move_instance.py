@@ -56,6 +56,7 @@ def _renew_secret(cluster: VirtualCluster, secret: Path) -> None:
     cluster.run(*command, f"--cluster-domain-secret={secret}")
 
 
+@pytest.mark.only_on("loopback", "clusters of machines have networks of their own, which nothing joins")
 @shows(
     ROW,
     "an instance moves to another cluster with its disks, where both know one secret",

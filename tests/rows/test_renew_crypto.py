@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
@@ -100,31 +101,33 @@ def test_everything_is_renewed(vcluster: VirtualCluster) -> None:
 
 
 @shows("renew-crypto", "a RAPI certificate of one's own is put in place, on every node; others are refused")
-def test_own_rapi_certificate(vcluster: VirtualCluster, tmp_path: Path) -> None:
+def test_own_rapi_certificate(vcluster: VirtualCluster) -> None:
     # Ganeti makes one for a name that is the same everywhere; a real one is signed for the cluster's name.
     authority = trustme.CA(organization_name="somebody's")
-    issued = authority.issue_cert(vcluster.ip, key_type=trustme.KeyType.RSA)
-    own = tmp_path / "rapi.pem"
+    reached = urlsplit(vcluster.rapi.url).hostname
+    assert reached is not None
+    issued = authority.issue_cert(*{vcluster.ip, reached}, key_type=trustme.KeyType.RSA)
+    own, ca_file = (vcluster.master.path(f"/root/{name}.pem") for name in ("rapi", "ca"))
+    seen, ca_seen = (vcluster.master.seen_path(f"/root/{name}.pem") for name in ("rapi", "ca"))
     issued.private_key_and_cert_chain_pem.write_to_path(str(own))
-    ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
 
-    for wrong, told in (("/dev/null", "Unable to load X509 certificate"), (str(ca_file), "private key")):
+    for wrong, told in (("/dev/null", "Unable to load X509 certificate"), (ca_seen, "private key")):
         result = vcluster.run(
             "gnt-cluster", "renew-crypto", "--force", f"--rapi-certificate={wrong}", check=False
         )
         assert result.returncode == 1
         assert told in result.stderr
-    both = ("--new-rapi-certificate", f"--rapi-certificate={own}")
+    both = ("--new-rapi-certificate", f"--rapi-certificate={seen}")
     result = vcluster.run("gnt-cluster", "renew-crypto", "--force", *both, check=False)
     assert "Only one of the --new-rapi-certificate and --rapi-certificate options" in result.stderr
 
     # Alone it is read, found good and forgotten, with no word of it (lib/client/gnt_cluster.py, _RenewCrypto: files
     # that are given count only where something new is wanted, too).
-    _renew(vcluster, f"--rapi-certificate={own}")
+    _renew(vcluster, f"--rapi-certificate={seen}")
     assert own.read_bytes() not in {node.path(_LIB + "rapi.pem").read_bytes() for node in vcluster.nodes}
 
-    _renew(vcluster, f"--rapi-certificate={own}", "--new-confd-hmac-key")
+    _renew(vcluster, f"--rapi-certificate={seen}", "--new-confd-hmac-key")
     assert {node.path(_LIB + "rapi.pem").read_bytes() for node in vcluster.nodes} == {own.read_bytes()}
     assert vcluster.rapi.info()["name"] == vcluster.name
     given = vcluster.rapi_access
