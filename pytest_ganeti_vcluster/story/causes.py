@@ -60,34 +60,30 @@ class Cause:
 
 def find_causes(failure: Failure, clusters: Sequence[tuple[Evidence, Sequence[JobTrace]]]) -> list[Cause]:
     """Return what explains a failure, what its error says first, then what is seen besides."""
-    told: dict[tuple[str, str], Cause] = {}
-    for cause in _all(failure, clusters):
-        told.setdefault((cause.kind, cause.title), cause)
-    return list(told.values())
-
-
-def _all(failure: Failure, clusters: Sequence[tuple[Evidence, Sequence[JobTrace]]]) -> Iterator[Cause]:
-    error = failure.error
+    causes = []
     # A test may have wanted a boot to fail, and have failed of something else.
     if not any(one.facts[0] in failure.text for one, _jobs in clusters if not one.came_up):
-        yield _of_error(error, failure.crash)
-    failed = error.job_id if isinstance(error, JobFailed) else None
-    for evidence, jobs in clusters:
-        if not evidence.came_up:
-            what, *seen = evidence.facts
-            yield Cause(
-                "boot", f"{evidence.name} did not come up: {what}", _tail("\n".join(seen), _BOOT_LINES)
-            )
-        yield from _dead(evidence)
-        yield from _unfinished(evidence, jobs, is_late=_is_late(error, failure.crash))
-        yield from _verify(evidence)
-        for job in [one for one in jobs if one.failure and one.id != failed][-_MOST:]:
-            yield _of_job(job)
-        for fault in [one for one in evidence.faults if one.in_force or one.ended_by][-_MOST:]:
-            yield Cause("fault", f"the test had done this, and it was in force: {fault.what}")
-    if not any(evidence.dead for evidence, _jobs in clusters):
-        for evidence, _jobs in clusters:
-            yield from _logged(evidence)
+        causes.append(_of_error(failure.error, failure.crash))
+    seen = [cause for evidence, jobs in clusters for cause in _seen(failure, evidence, jobs)]
+    if not seen:
+        # Programs log many an error that is of no consequence.
+        seen = [cause for evidence, _jobs in clusters for cause in _logged(evidence)]
+    return list(dict.fromkeys([*causes, *seen]))
+
+
+def _seen(failure: Failure, evidence: Evidence, jobs: Sequence[JobTrace]) -> Iterator[Cause]:
+    error = failure.error
+    if not evidence.came_up:
+        what, *seen = evidence.facts
+        yield Cause("boot", f"{evidence.name} did not come up: {what}", _tail("\n".join(seen), _BOOT_LINES))
+    yield from _dead(evidence)
+    yield from _unfinished(evidence, jobs, is_late=_is_late(error, failure.crash))
+    yield from _verify(evidence)
+    told = error.job_id if isinstance(error, JobFailed) else None
+    for job in [one for one in jobs if one.failure and one.id != told][-_MOST:]:
+        yield _of_job(job)
+    for fault in [one for one in evidence.faults if one.in_force or one.ended_by][-_MOST:]:
+        yield Cause("fault", f"the test had done this, and it was in force: {fault.what}")
 
 
 #: Errors that say what kind of a cause they are; the more special ones first.

@@ -16,6 +16,10 @@ _VALUE = 400
 _NOISE = frozenset({"serial_no", "mtime", "ctime"})
 
 
+#: Ganeti writes such fields, or leaves them out, as its programs please.
+_EMPTY: tuple[Any, ...] = ([], {}, "", None)
+
+
 @attrs.frozen
 class Change:
     """`sign` is "+" for what is new, "-" for what is gone, "~" for what is another; objects have their names."""
@@ -54,12 +58,12 @@ def _compare(old: Any, new: Any, path: tuple[str, ...], names: dict[str, str]) -
             if key in _NOISE:
                 continue
             where = (*path, names.get(key, key))
-            if key not in old:
-                yield Change("+", ".".join(where), _text(new[key]))
-            elif key not in new:
-                yield Change("-", ".".join(where), _text(old[key]))
-            else:
+            if key in old and key in new:
                 yield from _compare(old[key], new[key], where, names)
+            elif key in new and new[key] not in _EMPTY:
+                yield Change("+", ".".join(where), _text(new[key]))
+            elif key in old and old[key] not in _EMPTY:
+                yield Change("-", ".".join(where), _text(old[key]))
     elif old != new:
         yield Change("~", ".".join(path), f"{_text(old)} → {_text(new)}")
 

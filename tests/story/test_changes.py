@@ -11,6 +11,7 @@ from tests.story import made
 def test_changes_are_told_by_names_and_without_what_always_changes() -> None:
     after = json.loads(made.config(tags=["new"]))
     after["cluster"]["serial_no"] = 9
+    after["cluster"]["said_to_be_empty"] = []
     after["nodes"]["uuid-node4"] = {"name": "node4.vc"}
     del after["nodes"]["uuid-node3.vc"]
     changes = config_changes(made.config(), json.dumps(after).encode())

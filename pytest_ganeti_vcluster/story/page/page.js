@@ -4,7 +4,12 @@
   const geometry = JSON.parse(svg.dataset.geometry);
   const shapes = new Map();
   for (const one of svg.querySelectorAll("#shapes [data-e]")) shapes.set(one.dataset.e, one);
-  for (const text of svg.querySelectorAll("#shapes text")) text.full = text.textContent;
+  const pen = document.createElement("canvas").getContext("2d");
+  for (const text of svg.querySelectorAll("#shapes text")) {
+    pen.font = `11px ${getComputedStyle(text).fontFamily}`;
+    text.full = text.textContent;
+    text.long = pen.measureText(text.full).width + 1;
+  }
   const rows = [...document.querySelectorAll("#events tbody tr")];
   for (const row of rows) row.words = row.textContent.toLowerCase();
   const controls = { node: document.getElementById("node"), level: document.getElementById("level"), text: document.getElementById("text") };
@@ -27,7 +32,7 @@
       rect.setAttribute("x", from);
       rect.setAttribute("width", b < geometry.left - 4 || a > geometry.width ? 0 : Math.max(4, to - from));
       const text = rect.nextElementSibling;
-      const room = Math.floor((to - Math.max(a, geometry.left) - 8) / 5.9);
+      const room = Math.floor(((to - Math.max(a, geometry.left) - 9) / text.long) * text.full.length);
       text.setAttribute("x", Math.max(a, geometry.left) + 5);
       text.textContent = room < 3 || b < geometry.left ? "" : text.full.length <= room ? text.full : text.full.slice(0, room - 1) + "…";
     }

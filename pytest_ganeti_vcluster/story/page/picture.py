@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from pytest_ganeti_vcluster.story.event import Event
+from pytest_ganeti_vcluster.story.event import LEVELS, Event
 from pytest_ganeti_vcluster.story.telling import Story
 
 #: Units of the picture; where the page is as wide as that they are pixels.
@@ -152,7 +152,8 @@ def _lane(
         free[row : row + 1] = [busy]
         shapes.append(Shape(index, event, "bar", y + 3 + row * _ROW, _BAR, a, b, _label(event)))
     rows = len(free) * _ROW
-    for index in marks:
+    # What matters is drawn over what does not.
+    for index in sorted(marks, key=lambda one: (LEVELS.index(events[one].level), events[one].kind != "log")):
         event = events[index]
         at = event.time - began
         shapes.append(Shape(index, event, _form(event), y + 3 + rows, _MARKS - 4, at, at))
