@@ -46,7 +46,8 @@ def test_a_short_soak_is_clean(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout
     assert run.stdout.startswith("Seed 4;")
     written = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
-    assert all(line["found"]["ganeti-noded"][0] == 3 for line in written if line["kind"] == "sample")
+    # For a moment there may be another one, which answers a call.
+    assert all(line["found"]["ganeti-noded"][0] >= 3 for line in written if line["kind"] == "sample")
     lines = [line for line in written if line["kind"] != "sample"]
     assert len(lines) < len(written)
     assert {line["result"] for line in lines} == {"success"}
