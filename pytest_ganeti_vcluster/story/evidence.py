@@ -171,5 +171,5 @@ def _config(cluster: VirtualCluster) -> bytes | None:
     try:
         path = cluster.master.path(f"/{CONFIG}")
         return path.read_bytes() if path.stat().st_size <= CONFIG_BYTES else None
-    except (OSError, VClusterError):
+    except (OSError, LookupError, VClusterError):
         return None

@@ -40,7 +40,10 @@ def test_passes(): pass
 _PAGES = {"test_setup": "setup", "test_call": "call", "test_teardown": "teardown"}
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "worker"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param((), id="alone"), pytest.param(("-n1",), id="worker", marks=pytest.mark.slow)],
+)
 def test_junit_has_it_as_a_property_once(pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
     pytester.makeconftest(_CONFTEST)
     pytester.makepyfile(_TESTS)
