@@ -3,8 +3,8 @@
 Since 2.10 Ganeti installs into two versioned folders, `share/ganeti/X.Y` and `lib/ganeti/X.Y` (Makefile.am,
 `versionedsharedir` and `versiondir`); everything else is links to these. Debian's links go through
 `/etc/ganeti/lib` by absolute path and thus lead elsewhere in an unpacked prefix: only the versioned folders
-are used. `make install DESTDIR=` may name them `X.Y.Z` (`--enable-versionfull`) and may have a `--prefix` of
-`/usr/local`.
+are used. `make install DESTDIR=` may name them `X.Y.Z` (`--enable-versionfull`) and has a `--prefix` of
+`/usr/local` unless told otherwise.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ _BASES = ("usr", "usr/local", "")
 _SERIES = re.compile(r"\d+\.\d+(\.\d+)?(~\w+)?")
 _RELEASE_VERSION = re.compile(r"^RELEASE_VERSION = [\"']([^\"']+)[\"']", re.MULTILINE)
 
+#: Where Ganeti has to look for its settings and its state, for all that we know of nodes is there: options of
+#: `configure`, and what `_constants.py` names them. Left out, they are below `--prefix`.
+_CONFIGURED = {
+    "SYSCONFDIR": ("/etc", "--sysconfdir=/etc"),
+    "LOCALSTATEDIR": ("/var", "--localstatedir=/var"),
+}
 _SHARE_SCRIPTS = (
     "ensure-dirs",
     "ganeti-noded",
@@ -70,7 +76,7 @@ class Tree:
     pkglib: Path
 
     def missing(self) -> str:
-        """Name the first file needed that is absent or cannot be run; empty where all is well."""
+        """Say which file needed is absent or cannot be run, or how it was wrongly configured; empty: all is well."""
         programs = [
             *(self.share / name for name in _SHARE_SCRIPTS),
             *(self.sbin / name for name in _DAEMONS),
@@ -86,6 +92,18 @@ class Tree:
         for path in programs:
             if not os.access(path, os.X_OK):
                 return f"{path} cannot be executed"
+        return self._misconfigured()
+
+    def _misconfigured(self) -> str:
+        text = (self.share / "ganeti/_constants.py").read_text(encoding="utf-8", errors="replace")
+        for name, (needed, option) in _CONFIGURED.items():
+            match = re.search(rf"^{name} = [\"']([^\"']*)[\"']", text, re.MULTILINE)
+            if match is not None and match.group(1) != needed:
+                wanted = " ".join(one for _needed, one in _CONFIGURED.values())
+                return (
+                    f"it was built to have {match.group(1)} for {needed}; configure it with {wanted}, as its file"
+                    f" INSTALL says ({option} was not given)"
+                )
         return ""
 
 

@@ -81,6 +81,21 @@ def test_what_make_install_makes_is_found(
     assert found.pkglib == prefix / base / "lib/ganeti" / found.series / base / "lib/ganeti"
 
 
+def test_one_that_was_configured_for_other_places_is_told_how_to_be(
+    tmp_path: Path, make_prefix: MakePrefix
+) -> None:
+    prefix = make_prefix(tmp_path / "g", base="usr/local", fetched=False)
+    constants = next(prefix.glob("usr/local/share/ganeti/*/ganeti/_constants.py"))
+    text = constants.read_text(encoding="utf-8")
+    constants.write_text(
+        text.replace('LOCALSTATEDIR = "/var"', 'LOCALSTATEDIR = "/usr/local/var"'), encoding="utf-8"
+    )
+    with pytest.raises(GanetiNotFound) as caught:
+        installation_at(prefix, "test")
+    assert "built to have /usr/local/var for /var" in caught.value.seen
+    assert "--sysconfdir=/etc --localstatedir=/var" in caught.value.seen
+
+
 @pytest.mark.parametrize(
     "name",
     ["lib/ganeti/{}/usr/sbin/ganeti-luxid", "lib/ganeti/{}/usr/bin/htools", "share/ganeti/{}/ganeti-noded"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pytest_ganeti_vcluster.errors import GanetiNotFound
 from pytest_ganeti_vcluster.ganeti.fetch import install
 from pytest_ganeti_vcluster.ganeti.installation import GanetiInstallation, find_installation
 from pytest_ganeti_vcluster.settings import Settings, cache_folder
+from tests.trees import make_tree
 
 #: Seconds that an inner run with clusters may take on a busy machine.
 TIMEOUT = 600.0
@@ -32,6 +35,28 @@ def run_both(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunRe
     pytester.makepyfile(source)
     return pytester.runpytest_subprocess(
         "-p", "no:cacheprovider", "-v", "--vcluster-max-clusters=2", *args, timeout=TIMEOUT
+    )
+
+
+def test_a_tree_of_ones_own_beside_another_ganeti(pytester: pytest.Pytester, tmp_path: Path) -> None:
+    found = find_installation(Settings.read())
+    tree = make_tree(found, tmp_path / "tree", version=f"{found.series}.77")
+    source = f"""{_TESTS}
+    def test_it(vcluster, request):
+        look(vcluster, {{"ganeti-tree": "{found.series}.77"}}.get(request.node.callspec.id, "{found.version}"))
+
+    def test_both_were_there():
+        assert len({{one.root for one in alive}}) == 2
+    """
+    result = run_both(pytester, source, f"--vcluster-ganeti={found.version}", f"--vcluster-ganeti={tree}")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            f"vcluster: Ganeti {found.version} (*; engine *",
+            f"vcluster: also Ganeti {found.series}.77 (the folder asked for) in {tree}",
+            f"*::test_it?ganeti-{found.version}? PASSED*",
+            "*::test_it?ganeti-tree? PASSED*",
+        ]
     )
 
 
