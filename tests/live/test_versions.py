@@ -21,9 +21,11 @@ _TESTS = """
     pytestmark = pytest.mark.vcluster(nodes=1)
     alive = []
 
-    def look(cluster, version):
-        told = cluster.run("gnt-cluster", "version").stdout
-        assert f"Software version: {version}" in told
+    def look(cluster, version, daemons=None):
+        daemons = f"Software version: {daemons or version}"
+        # Ganeti's Python says the first, its daemons the second.
+        assert f"(ganeti {version})" in cluster.run("gnt-cluster", "--version").stdout
+        assert daemons in cluster.run("gnt-cluster", "version").stdout
         assert cluster.ganeti.version == version
         assert cluster.verify() == []
         alive.append(cluster)
@@ -43,7 +45,8 @@ def test_a_tree_of_ones_own_beside_another_ganeti(pytester: pytest.Pytester, tmp
     tree = make_tree(found, tmp_path / "tree", version=f"{found.series}.77")
     source = f"""{_TESTS}
     def test_it(vcluster, request):
-        look(vcluster, {{"ganeti-tree": "{found.series}.77"}}.get(request.node.callspec.id, "{found.version}"))
+        versions = {{"ganeti-{found.version}": "{found.version}", "ganeti-tree": "{found.series}.77"}}
+        look(vcluster, versions[request.node.callspec.id], daemons="{found.version}")
 
     def test_both_were_there():
         assert len({{one.root for one in alive}}) == 2

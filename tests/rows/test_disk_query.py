@@ -34,7 +34,9 @@ def test_free_space_follows_the_disks(vcluster: VirtualCluster) -> None:
     instance = vcluster.add_instance(disk_template="file", primary="node2", disks=[{"size": 1024}])
     assert figures(vcluster, "dtotal", "dfree") == [(10240, 10240), (10240, 9216), (10240, 10240)]
     vcluster.run("gnt-instance", "grow-disk", instance.name, "0", "512m")
-    vcluster.run("gnt-instance", "modify", "--disk=add:size=2g", "--hotplug-if-possible", instance.name)
+    # Since 3.1 that is the default, and no option any more (lib/cli_opts.py).
+    hotplug = ["--hotplug-if-possible"] if vcluster.ganeti.series == "3.0" else []
+    vcluster.run("gnt-instance", "modify", "--disk=add:size=2g", *hotplug, instance.name)
     assert figures(vcluster, "dfree") == [(10240,), (6656,), (10240,)]
     assert storage(vcluster) == [
         ["node1.vc", "10240", "0", "10240"],
