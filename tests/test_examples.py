@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,31 @@ def test_all_examples_are_here() -> None:
         told = set(re.findall(r"``(test_\w+)``", text))
         assert told <= set(re.findall(r"^def (test_\w+)", source.read_text(encoding="utf-8"), re.MULTILINE))
         assert suite.name in (EXAMPLES / "README.rst").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_the_rule_for_ganetis_tree_installs_and_tests(tmp_path: Path) -> None:
+    # What Ganeti's own Makefile has for it.
+    (tmp_path / "Makefile").write_text(
+        f"abs_top_builddir = {tmp_path}\nabs_top_srcdir = /source\nall:\n\ttouch built\n"
+        f"install:\n\ttest -e built && mkdir -p $(DESTDIR)/usr\ninclude {EXAMPLES}/ganeti_tree/integration.mk\n",
+        encoding="utf-8",
+    )
+    stale = tmp_path / "integration-tree/stale"
+    stale.mkdir(parents=True)
+    done = subprocess.run(
+        ["make", "-s", "py-tests-integration", "PYTEST=echo pytest -x"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        f"pytest -x --vcluster-ganeti={tmp_path}/integration-tree /source/test/py/integration" in done.stdout
+    )
+    assert (tmp_path / "integration-tree/usr").is_dir()
+    assert not stale.exists()
 
 
 def test_examples_pass_side_by_side(pytestconfig: pytest.Config, tmp_path: Path) -> None:
