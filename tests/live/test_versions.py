@@ -40,6 +40,7 @@ def run_both(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunRe
     )
 
 
+@pytest.mark.slow
 def test_a_tree_of_ones_own_beside_another_ganeti(pytester: pytest.Pytester, tmp_path: Path) -> None:
     found = find_installation(Settings.read())
     tree = make_tree(found, tmp_path / "tree", version=f"{found.series}.77")
