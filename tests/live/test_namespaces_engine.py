@@ -167,6 +167,16 @@ def test_snapshots_are_restored(one: VirtualCluster) -> None:
     assert one.instances == []
 
 
+def test_no_process_after_a_crash_has_the_number_of_a_daemon_before_it(one: VirtualCluster) -> None:
+    files = list(one.master.path("/var/run/ganeti").glob("*.pid"))
+    highest = max(int(path.read_text(encoding="ascii").split()[0]) for path in files)
+    with one.master.crash():
+        assert {path for path in files if path.exists()} == set(files)
+        # daemon-util would take a daemon whose number anybody has for running.
+        assert int(one.run("sh", "-c", "echo $$").stdout) > highest
+    assert set(one.master.daemons) >= {"noded", "wconfd", "luxid"}
+
+
 @pytest.mark.slow
 def test_a_killed_daemon_and_a_crashed_node_come_back(one: VirtualCluster) -> None:
     master = one.master

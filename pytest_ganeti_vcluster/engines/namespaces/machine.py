@@ -51,6 +51,9 @@ FOLDERS = (
     ("tmp", "/tmp"),  # noqa: S108  the node's own
 )
 
+#: Tells which number a process of the node got last, and takes another.
+_LAST_NUMBER = "/proc/sys/kernel/ns_last_pid"
+
 #: What is written there is the kernel's to do, with the machine. Some kernels do not have it.
 SYSRQ = "/proc/sysrq-trigger"
 
@@ -140,6 +143,7 @@ def _be_first_process(config: Config, tell: int, go_on: int, parent: int) -> NoR
         kernel.unshare(kernel.NEWNS | kernel.NEWUTS | kernel.NEWIPC | kernel.NEWNET)
         os.write(tell, b"n")
         _set_up_files(config)
+        _go_on_counting()
         kernel.set_host_name(config.name)
         os.read(go_on, 1)
         _set_up_network(config)
@@ -209,6 +213,25 @@ def _set_up_libraries() -> None:
         if own != _IALLOCATORS:
             here.mkdir()
     here.symlink_to("/srv/ganeti/iallocators")
+
+
+def _go_on_counting() -> None:
+    """Have processes get other numbers than those that daemons left in their files when all of the node crashed.
+
+    They would begin anew; daemon-util takes a daemon for running whose number any process has (start-stop-daemon).
+    """
+    files = list(Path("/run/ganeti").glob("*.pid"))
+    numbers = [
+        int(word) for path in files for word in path.read_text(encoding="ascii").split()[:1] if word.isdigit()
+    ]
+    if not numbers:
+        return
+    try:
+        Path(_LAST_NUMBER).write_text(str(max(numbers)), encoding="ascii")
+    except OSError:
+        # A kernel without CONFIG_CHECKPOINT_RESTORE.
+        for path in files:
+            path.unlink()
 
 
 def _set_up_network(config: Config) -> None:
