@@ -187,9 +187,9 @@ def test_status_tells_all(base: Path) -> None:
     assert (instance["name"], instance["primary"], instance["status"]) == ("web1.vc", "node2.vc", "running")
     done(base, "fault", "exhaust-jobs", "dev")
     found = status(base)
-    assert [job["summary"] for job in found["jobs"]] == ["TEST_DELAY"]
-    assert found["jobs"][0]["status"] == "running"
-    assert abs(found["jobs"][0]["since"] - time.time()) < 600
+    [job] = found["jobs"]
+    assert (job["summary"].partition("(")[0], job["status"]) == ("TEST_DELAY", "running")
+    assert abs(job["since"] - time.time()) < 600
     [fault] = found["faults"]
     assert "places for running jobs" in fault["what"]
     table = done(base, "status", "dev")
