@@ -67,6 +67,7 @@ def base() -> Iterator[Path]:
             Keeper.connect(one.root).stop()
 
 
+@pytest.mark.slow
 def test_commands_do_what_the_page_says(base: Path, tmp_path: Path) -> None:
     program = tmp_path / "ganeti-vcluster"
     quoted = " ".join(f"'{word}'" for word in PROGRAM)
