@@ -29,6 +29,12 @@ _BOOT_LINES = 30
 #: Levels of lines in logs that are told where nothing else explains a failure.
 _BAD = ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
+#: An ordinary user may lock no memory: noded says so and goes on without (lib/utils/mlock.py).
+_HARMLESS = "Cannot set memory lock"
+
+#: What an error of ours says that needs no log to explain it.
+_EXPLAINED = frozenset({"job", "command", "daemon", "boot"})
+
 
 @attrs.frozen(kw_only=True)
 class Failure:
@@ -65,7 +71,7 @@ def find_causes(failure: Failure, clusters: Sequence[tuple[Evidence, Sequence[Jo
     if not any(one.facts[0] in failure.text for one, _jobs in clusters if not one.came_up):
         causes.append(_of_error(failure.error, failure.crash))
     seen = [cause for evidence, jobs in clusters for cause in _seen(failure, evidence, jobs)]
-    if not seen:
+    if not seen and not (causes and causes[0].kind in _EXPLAINED):
         # Programs log many an error that is of no consequence.
         seen = [cause for evidence, _jobs in clusters for cause in _logged(evidence)]
     return list(dict.fromkeys([*causes, *seen]))
@@ -185,7 +191,11 @@ def _logged(evidence: Evidence) -> Iterator[Cause]:
             # What failed there is told as a job, or as the command's own status.
             continue
         text = piece.since(evidence.sizes.get(path, 0)).decode(errors="replace")
-        bad = [line for line in text.splitlines() if any(f" {level} " in line for level in _BAD)]
+        bad = [
+            line
+            for line in text.splitlines()
+            if _HARMLESS not in line and any(f" {level} " in line for level in _BAD)
+        ]
         if bad:
             yield Cause("log", f"{path} has {len(bad)} error(s) of this time", _tail("\n".join(bad), _MOST))
 

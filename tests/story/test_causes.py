@@ -111,3 +111,5 @@ def test_errors_in_logs_are_told_where_no_daemon_died() -> None:
     assert logged.title == f"{path} has 1 error(s) of this time"
     # What was there before is none of it.
     assert len(_causes(AssertionError(), _quiet(remains=remains, sizes={path: len(log)}))) == 1
+    # A job's error says enough.
+    assert [cause.kind for cause in _causes(JobFailed("no"), _quiet(remains=remains))] == ["job"]
