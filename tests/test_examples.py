@@ -75,10 +75,13 @@ def test_the_rule_for_ganetis_tree_installs_and_tests(tmp_path: Path) -> None:
     assert not stale.exists()
 
 
-def test_examples_pass_side_by_side(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+def test_examples_pass_side_by_side(
+    pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = tmp_path / "journal.txt"
+    monkeypatch.setenv("CLUSTER_JOURNAL", str(journal))
     # The cassettes of the RAPI client are compared with what the daemons say; to the others this is nothing.
-    result = run(pytestconfig, "-n", "4", "--vcluster-rapi=check", f"--cluster-journal={journal}", "examples")
+    result = run(pytestconfig, "-n", "4", "--vcluster-rapi=check", "examples")
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"\b16 passed in ", result.stdout), result.stdout
     lines = journal.read_text(encoding="utf-8")
