@@ -20,6 +20,7 @@ from pytest_ganeti_vcluster.errors import GanetiNotFound, ResetFailed
 from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.settings import Settings
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
+from tests.rows.queue_jobs import until
 
 
 def settings(**flags: str) -> Settings:
@@ -182,8 +183,13 @@ def test_a_killed_daemon_and_a_crashed_node_come_back(one: VirtualCluster) -> No
     master = one.master
     master.daemon("noded").kill()
     assert not master.daemon("noded").running
-    one.run("daemon-util", "start", "ganeti-noded")
-    assert master.daemon("noded").running
+
+    def started() -> bool:
+        # Its pid file stays locked while a child of it answers a call.
+        one.run("daemon-util", "start", "ganeti-noded", check=False)
+        return master.daemon("noded").running
+
+    until(started, "noded runs again")
     assert "daemon startup" in master.log("noded")
     boot_id = master.run("cat", "/proc/sys/kernel/random/boot_id").stdout
     master.crash()
@@ -192,7 +198,8 @@ def test_a_killed_daemon_and_a_crashed_node_come_back(one: VirtualCluster) -> No
     assert master.run("cat", "/proc/sys/kernel/random/boot_id").stdout == boot_id
     master.run_watcher("--ignore-pause", timeout=300)
     assert {"noded", "wconfd", "luxid", "rapi"} <= set(master.daemons)
-    assert master.holds_master_ip
+    # luxid has noded set it up once it runs (src/Ganeti/Query/Server.hs).
+    until(lambda: master.holds_master_ip, "the master has its address")
     master.power_off()
     assert master.run("true", check=False).returncode == 255
     master.power_on()
