@@ -10,6 +10,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import BootFailed, SpecError
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
 from tests.live.effects import running_on
+from tests.rows.daemons import after_a_join
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,5 @@ def test_join_that_fails_leaves_nothing(varied: VirtualCluster, script: str, tol
 @pytest.mark.vcluster(nodes=1, daemons=())
 def test_a_node_joins_where_no_optional_daemon_runs(vcluster: VirtualCluster) -> None:
     late = vcluster.add_node("late")
-    # Ganeti's own join starts mond (lib/tools/node_daemon_setup.py), unless its daemon-util is told that there is none.
-    own = {"mond"} if vcluster.parts.site.has_machines else set()
-    assert set(late.daemons) - own == {"noded"}
+    assert set(late.daemons) == after_a_join(vcluster)
     assert vcluster.verify() == []

@@ -7,6 +7,7 @@ import pytest
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed
 from pytest_ganeti_vcluster.ganeti.verify import parse_verify, without_expected
+from tests.rows.daemons import after_a_join
 from tests.rows.networks import nobody_answers
 from tests.rows.refusals import refusal
 from tests.rows.showing import shows
@@ -39,9 +40,7 @@ def test_machine_joins_leaves_and_joins_again(vcluster: VirtualCluster) -> None:
     vcluster.run(*ADD, machine.name)
 
     assert roles(vcluster)[machine.name] == "C default"
-    # An unmodified join starts mond, too (lib/tools/node_daemon_setup.py).
-    own = {"mond"} if vcluster.parts.site.has_machines else set()
-    assert set(machine.daemons) - own == {"noded"}
+    assert set(machine.daemons) == after_a_join(vcluster)
     assert machine.voted_master == vcluster.master.name
     instance = vcluster.add_instance(primary=machine)
     assert instance.primary is machine
@@ -60,7 +59,7 @@ def test_machine_joins_leaves_and_joins_again(vcluster: VirtualCluster) -> None:
     vcluster.run(*ADD, "--master-capable=no", machine.name)
 
     assert roles(vcluster)[machine.name] == "R default"
-    assert set(machine.daemons) == {"noded"}
+    assert set(machine.daemons) == after_a_join(vcluster)
     assert vcluster.verify() == []
 
 
