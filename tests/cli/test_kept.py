@@ -301,15 +301,15 @@ def test_files_and_clocks_are_put_right(base: Path) -> None:
             "shell",
             "dev",
             "node2",
-            stdin="sha1sum < /etc/hosts; cat $GANETI_ROOTDIR/etc/default/ganeti",
+            stdin="sha1sum < /etc/hosts; cat $GANETI_ROOTDIR/etc/ganeti/file-storage-paths",
         ).stdout
 
     before = content()
-    done(base, "fault", "corrupt", "dev", "node2", "/etc/default/ganeti", "--text", "NODED_ARGS=damaged\n")
+    done(base, "fault", "corrupt", "dev", "node2", "/etc/ganeti/file-storage-paths", "--text", "/damaged\n")
     assert "damaged" in content()
     done(base, "fault", "lift", "dev", "--all")
     assert content() == before
-    done(base, "fault", "lose", "dev", "node2", "/etc/default/ganeti")
+    done(base, "fault", "lose", "dev", "node2", "/etc/ganeti/file-storage-paths")
     done(base, "fault", "shift-clock", "dev", "node2", "--behind", "1000")
     assert len(json.loads(done(base, "fault", "list", "dev", "--json"))) >= 2
     verify = run_command(base, "exec", "dev", "gnt-cluster", "verify", "--error-codes")
@@ -353,11 +353,11 @@ def test_the_network_is_cut_where_the_engine_can(base: Path) -> None:
         assert json.loads(done(base, "fault", "list", "dev", "--json")) == []
         return
     assert cut.returncode == 0, cut.stderr
-    ping = ["exec", "dev", "ping", "-c", "1", "-W", "1", "node2.vc"]
-    assert run_command(base, *ping).returncode
+    reach = ["exec", "dev", "timeout", "2", "bash", "-c", "exec 3<>/dev/tcp/node2.vc/1811"]
+    assert run_command(base, *reach).returncode
     done(base, "fault", "impair", "dev", "--delay", "0.01", "--between", "node1", "node2")
     done(base, "fault", "lift", "dev", "--all")
-    assert run_command(base, *ping).returncode == 0
+    assert run_command(base, *reach).returncode == 0
     done(base, "fault", "fill-disk", "dev", "node2", "var")
     write = ["exec", "--node", "node2", "dev", "dd", "if=/dev/zero", "of=/var/lib/ganeti/x", "count=9999"]
     assert "No space left" in run_command(base, *write).stderr
