@@ -182,7 +182,9 @@ def test_jobs_outlive_luxid(vcluster: VirtualCluster) -> None:
     waiting = vcluster.submit(delay(depends=[[running.id, ["success"]]]))
     daemon = vcluster.master.daemon("luxid")
     dead = daemon.pid
-    vcluster.run("sh", "-c", "kill -9 $(cat /var/run/ganeti/ganeti-luxid.pid)")
+    vcluster.run(
+        "sh", "-c", f"kill -9 $(cat {vcluster.master.seen_path('/var/run/ganeti/ganeti-luxid.pid')})"
+    )
     until(lambda: not daemon.running, "luxid is dead")
     with pytest.raises(LuxiError):
         attrs.evolve(vcluster.luxi, connect_timeout=0.1).query_cluster_info()
