@@ -66,4 +66,6 @@ def test_master_dies(vcluster):
     assert web.status == "running"
     web.remove()
     old.power_on()
-    assert sorted(old.daemons) == ["confd", "noded"]
+    # It comes back without what only the master has.
+    assert "noded" in old.daemons
+    assert {"luxid", "rapi", "wconfd"}.isdisjoint(old.daemons)
