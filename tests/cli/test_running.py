@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +13,7 @@ from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
 from pytest_ganeti_vcluster.cluster.running.finding import running_clusters
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.leftovers import find_leftovers
-
-_TIMEOUT = 300.0
-
-
-def _run(base: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = "import sys; from pytest_ganeti_vcluster.cli import main; sys.exit(main())"
-    return subprocess.run(
-        [sys.executable, "-c", program, name, "--root", str(base), *arguments],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=_TIMEOUT,
-        check=False,
-    )
+from tests.cli.commands import run_command
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +22,7 @@ def base() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="gvu-", dir="/tmp") as folder:
         base = Path(folder)
         try:
-            up = _run(base, "up", "--nodes", "2")
+            up = run_command(base, "up", "--nodes", "2")
             assert up.returncode == 0, up.stderr
             assert "dev: Ganeti " in up.stdout
             yield base
@@ -47,7 +32,7 @@ def base() -> Iterator[Path]:
 
 
 def _listed(base: Path) -> list[dict[str, object]]:
-    listed = _run(base, "list", "--json")
+    listed = run_command(base, "list", "--json")
     assert listed.returncode == 0, listed.stderr
     found: list[dict[str, object]] = json.loads(listed.stdout)
     return found
@@ -56,26 +41,26 @@ def _listed(base: Path) -> list[dict[str, object]]:
 def test_it_stays_and_is_listed(base: Path) -> None:
     (one,) = _listed(base)
     assert (one["name"], one["nodes"], one["stays"]) == ("dev", 2, True)
-    table = _run(base, "list").stdout.splitlines()
+    table = run_command(base, "list").stdout.splitlines()
     assert table[0].split() == ["name", "nodes", "Ganeti", "engine", "runs", "for", "until", "folder"]
     assert table[1].split()[:2] == ["dev", "2"]
 
 
 def test_a_command_runs_on_the_master_or_on_a_node(base: Path) -> None:
-    nodes = _run(base, "exec", "dev", "gnt-node", "list", "--no-headers", "-o", "name,role")
+    nodes = run_command(base, "exec", "dev", "gnt-node", "list", "--no-headers", "-o", "name,role")
     assert nodes.stdout.split() == ["node1.vc", "M", "node2.vc", "C"]
     assert nodes.returncode == 0
-    assert _run(base, "exec", "dev", "hostname").stdout == "node1.vc\n"
+    assert run_command(base, "exec", "dev", "hostname").stdout == "node1.vc\n"
     for node in ("node2", "node2.vc"):
-        assert _run(base, "exec", "--node", node, "dev", "hostname").stdout == "node2.vc\n"
+        assert run_command(base, "exec", "--node", node, "dev", "hostname").stdout == "node2.vc\n"
     # By its folder, too.
     (one,) = _listed(base)
-    assert _run(base, "exec", Path(str(one["root"])).name, "hostname").stdout == "node1.vc\n"
+    assert run_command(base, "exec", Path(str(one["root"])).name, "hostname").stdout == "node1.vc\n"
 
 
 def test_the_status_of_the_command_is_ours(base: Path) -> None:
-    assert _run(base, "exec", "dev", "sh", "-c", "exit 7").returncode == 7
-    wrong = _run(base, "exec", "dev", "gnt-node", "remove", "node9.vc")
+    assert run_command(base, "exec", "dev", "sh", "-c", "exit 7").returncode == 7
+    wrong = run_command(base, "exec", "dev", "gnt-node", "remove", "node9.vc")
     assert wrong.returncode == 1
     assert "node9.vc" in wrong.stderr
 
@@ -98,7 +83,7 @@ def test_what_cannot_be_is_told_and_changes_nothing(
     base: Path, arguments: tuple[str, ...], told: list[str]
 ) -> None:
     before = [one.root for one in running_clusters(base)]
-    done = _run(base, *arguments)
+    done = run_command(base, *arguments)
     assert done.returncode == 2
     for text in told:
         assert text in done.stderr
@@ -112,18 +97,18 @@ def test_down_leaves_nothing(base: Path) -> None:
     token = record.record.token
     known = [record.identity, *(process.identity for process in record.processes())]
     record.close()
-    down = _run(base, "down", "dev")
+    down = run_command(base, "down", "dev")
     assert (down.returncode, down.stdout) == (0, f"dev: down, {one.root} is removed\n")
     assert not find_leftovers(one.root, token=token, known=known, claims=[])
     assert _listed(base) == []
-    assert _run(base, "list").stdout == f"No cluster runs below {base}.\n"
-    assert _run(base, "down", "--all").returncode == 0
+    assert run_command(base, "list").stdout == f"No cluster runs below {base}.\n"
+    assert run_command(base, "down", "--all").returncode == 0
 
 
 def test_two_of_a_name_are_told_apart_by_their_folders(base: Path) -> None:
     # Only a test run's, which all have the same name, or a copy of a home directory, can bring this about.
-    assert _run(base, "up", "--name", "first", "--nodes", "1").returncode == 0
-    assert _run(base, "up", "--name", "second", "--nodes", "1").returncode == 0
+    assert run_command(base, "up", "--name", "first", "--nodes", "1").returncode == 0
+    assert run_command(base, "up", "--name", "second", "--nodes", "1").returncode == 0
     first, second = running_clusters(base)
     with attach_cluster(second.root) as handle:
         assert handle.name == "second.vc"
@@ -131,10 +116,10 @@ def test_two_of_a_name_are_told_apart_by_their_folders(base: Path) -> None:
     (second.root / "cluster.json").write_text(
         text.replace('"name": "second"', '"name": "first"'), encoding="utf-8"
     )
-    asked = _run(base, "exec", "first", "true")
+    asked = run_command(base, "exec", "first", "true")
     assert asked.returncode == 2
     assert "2 clusters are called 'first'" in asked.stderr
     assert first.root.name in asked.stderr
-    assert _run(base, "exec", second.root.name, "hostname").stdout == "node1.vc\n"
-    assert _run(base, "down", "--all").returncode == 0
+    assert run_command(base, "exec", second.root.name, "hostname").stdout == "node1.vc\n"
+    assert run_command(base, "down", "--all").returncode == 0
     assert running_clusters(base) == []
