@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from typing import Callable
 
 import attrs
 
@@ -96,24 +97,33 @@ def _stop_misplaced(cluster: VirtualCluster, history: History) -> Iterator[Known
 
 def _tell_all_again(cluster: VirtualCluster, history: History) -> Iterator[Known]:
     """Have ssconf written to all nodes where they have been left with an old one."""
-    deadline = time.monotonic() + _TELLING
-    while stale := list(stale_ssconf(cluster)):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(_PAUSE)
+    _wait(lambda: not list(stale_ssconf(cluster)))
+    stale = list(stale_ssconf(cluster))
     if not (stale and history.count("fault")):
         return
-    # Whichever change: all files are sent then.
-    for change, there in (("add-tags", True), ("remove-tags", False)):
-        cluster.run("gnt-cluster", change, _TAG)
-        deadline = time.monotonic() + _TELLING
-        while (_TAG in (cluster.master.root / _TAGS).read_text(encoding="utf-8").split()) != there:
-            if time.monotonic() > deadline:
-                # Then the invariants find it, and nothing is known of it.
-                return
-            time.sleep(_PAUSE)
-    for what in stale:
-        yield Known(what, _UNSENT, _UNSENT_UPSTREAM)
+    tags = cluster.master.root / _TAGS
+
+    def tagged() -> bool:
+        return _TAG in tags.read_text(encoding="utf-8").split()
+
+    # Whichever change: all files are sent then. Where that is in vain the invariants find what is left.
+    cluster.run("gnt-cluster", "add-tags", _TAG)
+    if not _wait(tagged):
+        return
+    cluster.run("gnt-cluster", "remove-tags", _TAG)
+    if _wait(lambda: not tagged()):
+        for what in stale:
+            yield Known(what, _UNSENT, _UNSENT_UPSTREAM)
+
+
+def _wait(is_so: Callable[[], bool]) -> bool:
+    """Wait until something is so, as long as all nodes may take to be told; whether it came to that."""
+    deadline = time.monotonic() + _TELLING
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def stale_ssconf(cluster: VirtualCluster) -> Iterator[str]:

@@ -51,19 +51,17 @@ def story_of(
     return tell(failed, evidence), problems
 
 
-def keep(
-    story: Story, report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters
-) -> tuple[Path | None, str]:
-    """Write a story to a folder of its own; return the path of its page, and what is to be said of it."""
+def keep(story: Story, report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters) -> str:
+    """Write a story to a folder of its own; return what is to be said: where its page is, or why there is none."""
     place = clusters.settings.artifacts or clusters.place
     if place is None:
-        return None, "artifacts are not kept: give --vcluster-artifacts a folder"
+        return "artifacts are not kept: give --vcluster-artifacts a folder"
     try:
         page = write_story(story, new_folder(place, item.nodeid, str(report.when)))
     except OSError as error:
-        return None, f"artifacts could not be saved to {place}: {error}"
+        return f"artifacts could not be saved to {place}: {error}"
     _attach(page, report, item)
-    return page, f"what happened: {page}"
+    return f"what happened: {page}"
 
 
 def _crash(report: pytest.TestReport) -> str:

@@ -88,7 +88,7 @@ def _tell(
 
     story, problems = failures.story_of(report, error, clusters)
     if story is not None:
-        _page, said = failures.keep(story, report, item, clusters)
+        said = failures.keep(story, report, item, clusters)
         report.sections.append(("vcluster: what went wrong", f"{story.summary}\n\n{said}"))
         clusters.note(f"{item.nodeid}: {said}")
     for problem in problems:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from pytest_ganeti_vcluster.cluster.running.finding import running_clusters
+from pytest_ganeti_vcluster.keeper.client import Keeper
 
 #: Seconds; the first cluster of a kind is built for real.
 _TIMEOUT = 900.0
@@ -31,3 +37,15 @@ def run_command(
         check=False,
         env={**os.environ, "VCLUSTER_ROOT": str(base), **(env or {})},
     )
+
+
+@contextlib.contextmanager
+def folder_of_clusters(prefix: str) -> Iterator[Path]:
+    """Give a folder with a short path; clusters that run there in the end are stopped."""
+    with tempfile.TemporaryDirectory(prefix=prefix, dir="/tmp") as folder:
+        base = Path(folder)
+        try:
+            yield base
+        finally:
+            for one in running_clusters(base):
+                Keeper.connect(one.root).stop()

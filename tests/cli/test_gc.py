@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +16,8 @@ from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.images.claims import Claims
 from pytest_ganeti_vcluster.images.info import ImageKey
 from pytest_ganeti_vcluster.images.store import ImageStore
-from pytest_ganeti_vcluster.keeper.client import Keeper
-from pytest_ganeti_vcluster.keeper.record import create_root
 from pytest_ganeti_vcluster.settings import Settings
+from tests.cli.keepers import kill, start
 
 MIB = 1 << 20
 
@@ -47,10 +44,6 @@ def base() -> Iterator[Path]:
         yield Path(folder)
 
 
-def start(base: Path) -> Keeper:
-    return Keeper.start(create_root(base), token=secrets.token_hex(16))
-
-
 def run(
     base: Path, capsys: pytest.CaptureFixture[str], *arguments: str, images: Path | str = "off"
 ) -> tuple[int, str]:
@@ -67,14 +60,6 @@ def run_on_images(
     first, *lines = text.splitlines()
     assert first.startswith("Nothing stale below ")
     return status, lines
-
-
-def kill(keeper: Keeper) -> None:
-    """As the kernel does when memory is short: nobody is left to clean up."""
-    for identity in (keeper.guardian, keeper.identity):
-        identity.signal(signal.SIGKILL)
-        assert identity.wait_gone(5)
-    keeper.close()
 
 
 def test_nothing_to_do(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

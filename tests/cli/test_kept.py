@@ -10,7 +10,6 @@ import re
 import select
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from pytest_ganeti_vcluster.cli import main
 from pytest_ganeti_vcluster.cluster.faults.ledger import Ledger
 from pytest_ganeti_vcluster.cluster.running.finding import running_clusters
 from pytest_ganeti_vcluster.keeper.client import Keeper
-from tests.cli.commands import PROGRAM, run_command
+from tests.cli.commands import PROGRAM, folder_of_clusters, run_command
 from tests.cli.terminal import Terminal
 
 _TIMEOUT = 60.0
@@ -31,15 +30,10 @@ _TIMEOUT = 60.0
 @pytest.fixture(scope="module")
 def base() -> Iterator[Path]:
     """A folder with one cluster in it, called dev."""
-    with tempfile.TemporaryDirectory(prefix="gvk-", dir="/tmp") as folder:
-        base = Path(folder)
-        try:
-            up = run_command(base, "up", "--nodes", "2")
-            assert up.returncode == 0, up.stderr
-            yield base
-        finally:
-            for one in running_clusters(base):
-                Keeper.connect(one.root).stop()
+    with folder_of_clusters("gvk-") as base:
+        up = run_command(base, "up", "--nodes", "2")
+        assert up.returncode == 0, up.stderr
+        yield base
 
 
 @pytest.fixture(autouse=True)
@@ -486,10 +480,8 @@ def test_names_are_completed(base: Path) -> None:
 
 @pytest.fixture
 def other_base() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="gvk-", dir="/tmp") as folder:
-        yield Path(folder)
-        for one in running_clusters(Path(folder)):
-            Keeper.connect(one.root).stop()
+    with folder_of_clusters("gvk-") as base:
+        yield base
 
 
 def test_of_two_that_start_one_of_a_name_one_succeeds_and_when_it_is_killed_the_name_is_free(

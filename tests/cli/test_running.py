@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,22 +12,17 @@ from pytest_ganeti_vcluster.cluster.running.attaching import attach_cluster
 from pytest_ganeti_vcluster.cluster.running.finding import running_clusters
 from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.leftovers import find_leftovers
-from tests.cli.commands import run_command
+from tests.cli.commands import folder_of_clusters, run_command
 
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[Path]:
     """A folder with one cluster in it, called dev."""
-    with tempfile.TemporaryDirectory(prefix="gvu-", dir="/tmp") as folder:
-        base = Path(folder)
-        try:
-            up = run_command(base, "up", "--nodes", "2")
-            assert up.returncode == 0, up.stderr
-            assert "dev: Ganeti " in up.stdout
-            yield base
-        finally:
-            for one in running_clusters(base):
-                Keeper.connect(one.root).stop()
+    with folder_of_clusters("gvu-") as base:
+        up = run_command(base, "up", "--nodes", "2")
+        assert up.returncode == 0, up.stderr
+        assert "dev: Ganeti " in up.stdout
+        yield base
 
 
 def _listed(base: Path) -> list[dict[str, object]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,27 +11,16 @@ import attrs
 import pytest
 
 from pytest_ganeti_vcluster.cli import main
-from pytest_ganeti_vcluster.keeper.client import Keeper
 from pytest_ganeti_vcluster.keeper.identity import ProcessIdentity
 from pytest_ganeti_vcluster.keeper.reap import Stale, stale_roots
-from pytest_ganeti_vcluster.keeper.record import World, create_root
+from pytest_ganeti_vcluster.keeper.record import World
+from tests.cli.keepers import kill, start
 
 
 @pytest.fixture
 def base() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="gvs-", dir="/tmp") as folder:
         yield Path(folder)
-
-
-def start(base: Path) -> Keeper:
-    return Keeper.start(create_root(base), token=secrets.token_hex(16))
-
-
-def kill(keeper: Keeper) -> None:
-    for identity in (keeper.guardian, keeper.identity):
-        identity.signal(signal.SIGKILL)
-        assert identity.wait_gone(5)
-    keeper.close()
 
 
 def listed(base: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str | None]]:
