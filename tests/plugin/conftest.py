@@ -34,6 +34,15 @@ def nothing_left(clusters_root: Path) -> Callable[[], None]:
 
     def check() -> None:
         assert settle(lambda: set(cluster_processes(clusters_root)) - running) == set()
-        assert settle(lambda: folders(clusters_root) - before) == set()
+        left = settle(lambda: folders(clusters_root) - before)
+        assert not left, "\n".join(_describe(clusters_root / name) for name in sorted(left))
 
     return check
+
+
+def _describe(root: Path) -> str:
+    """What is left of a cluster's folder, and what its keeper has said."""
+    paths = sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+    log = root / "keeper.log"
+    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "no keeper.log"
+    return f"{root} is left, with {len(paths)} files: {paths[:20]}; {said}"

@@ -192,8 +192,9 @@ def laid(
         if settings.keep == "failed" and isinstance(told, VClusterError):
             _keep(keeper, told)
         keeper.stop()
-        if KeeperRecord.read(root) is None:
-            # Somebody else may have ended the keeper, while we went on writing for a moment.
+        record = KeeperRecord.read(root)
+        if record is None or (record.token == token and not record.keep_root):
+            # Somebody else may have ended the keeper: it leaves a folder to which we went on writing for a moment.
             remove_root(root)
         if better is not None:
             raise better from error
