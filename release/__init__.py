@@ -1,0 +1,1 @@
+"""What a release has to pass: `tox run -m release`."""
