@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -191,7 +192,9 @@ def test_requests_that_cannot_be_are_not_passed_on(tmp_path: Path, head: bytes, 
         with context.wrap_socket(plain, server_hostname=HOST) as connection:
             connection.sendall(head)
             if not status:
-                connection.unwrap()
+                # It may hang up without a word, which is no end in order for TLS.
+                with contextlib.suppress(ssl.SSLEOFError):
+                    connection.unwrap()
             else:
                 assert connection.recv(100).split()[1] == status
     assert answers.asked == []
