@@ -347,16 +347,19 @@ class Settings:
         flags: Mapping[str, str | None] | None = None,
         ini: Mapping[str, str | None] | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        prefix: str = "--vcluster-",
     ) -> Settings:
         """Read all options from texts by field name (`flags`, `ini`) and from the environment (default: ours).
 
+        `prefix` is what the names of `flags` begin with where they are given; errors name them so.
         An empty environment variable counts as not given. Raises `SpecError` on the first bad value.
         """
         env = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         for option in OPTIONS:
             sources = (
-                (option.flag, (flags or {}).get(option.field)),
+                (f"{prefix}{option.name}", (flags or {}).get(option.field)),
                 (f"ini option {option.ini}", (ini or {}).get(option.field)),
                 (f"environment variable {option.variable}", env.get(option.variable) or None),
             )

@@ -23,7 +23,7 @@ from pytest_ganeti_vcluster.cluster.faults.mounts import DISKS
 from pytest_ganeti_vcluster.cluster.node_daemon import NodeDaemon
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_node import VirtualNode
-from pytest_ganeti_vcluster.errors import SpecError, UserError
+from pytest_ganeti_vcluster.errors import EngineUnavailable, SpecError, UserError
 from pytest_ganeti_vcluster.settings import Settings
 
 #: All of them, in the order of the help.
@@ -41,7 +41,10 @@ def _fault(name: str, *parameters: _Decorator) -> _Decorator:
         def run(*, cluster: str, hold: bool, settings: Settings, **arguments: Any) -> None:
             with attached(settings.root, cluster) as handle:
                 registry = keep_faults(handle)
-                fault = begin(handle, **arguments)
+                try:
+                    fault = begin(handle, **arguments)
+                except EngineUnavailable as error:
+                    raise _elsewhere(handle, error) from error
                 _tell(cluster, registry, fault)
                 if hold:
                     _hold(registry, fault)
@@ -75,6 +78,15 @@ def _of_node(name: str, *parameters: _Decorator) -> _Decorator:
         return begin
 
     return decorate
+
+
+def _elsewhere(cluster: VirtualCluster, error: EngineUnavailable) -> EngineUnavailable:
+    """Tell of a fault that another engine has how a cluster on it is started: the cure is one for tests."""
+    if cluster.parts.site.engine == "namespaces":
+        return error
+    name = cluster.spec.name
+    cure = f"start a cluster that can: ganeti-vcluster up --engine namespaces --name {name}2"
+    return EngineUnavailable(error.message, seen=error.seen, cure=cure)
 
 
 def _tell(cluster: str, registry: KeptFaults, fault: Fault) -> None:

@@ -92,7 +92,16 @@ _PROBE_NAMES = ", ".join(probe.name for probe in PROBES)
     show_default="80 % of what is free",
 )
 @with_settings(
-    "ganeti", "engine", "root", "subnet", "timeout", "image-cache", "image-limit", "fork-server", "tls-fix"
+    "ganeti",
+    "engine",
+    "root",
+    "subnet",
+    "timeout",
+    "image-cache",
+    "image-limit",
+    "fork-server",
+    "tls-fix",
+    one_ganeti=True,
 )
 def run(
     *,

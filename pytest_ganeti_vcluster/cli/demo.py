@@ -65,7 +65,18 @@ class _Account:
 
 
 @click.command("demo")
-@with_settings("nodes", "ganeti", "engine", "root", "subnet", "timeout", "keep", "image-cache", "fork-server")
+@with_settings(
+    "nodes",
+    "ganeti",
+    "engine",
+    "root",
+    "subnet",
+    "timeout",
+    "keep",
+    "image-cache",
+    "fork-server",
+    one_ganeti=True,
+)
 def command(*, settings: Settings) -> None:
     """Get a cluster, use it over LUXI, RAPI and commands, verify it, put it back to how it was, throw it away.
 

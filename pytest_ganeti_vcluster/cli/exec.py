@@ -10,7 +10,7 @@ from pytest_ganeti_vcluster.cli._terminal import run_here
 from pytest_ganeti_vcluster.settings import Settings
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command("exec", context_settings={"allow_interspersed_args": False})
 @click.option(
     "--node", metavar="NODE", shell_complete=complete_node, help="Which node.  [default: the master]"
 )
@@ -25,5 +25,10 @@ def command(*, node: str | None, cluster: str, arguments: tuple[str, ...], setti
     there is none such, 128 and a signal's number where that has ended it, 255 where the node is switched off. What it
     leaves running is the cluster's, and ends with it.
     """
+    if arguments[0].startswith("-"):
+        raise click.UsageError(
+            f"The command begins after {cluster!r}, and cannot be {arguments[0]!r}. Options of exec come before:"
+            f" ganeti-vcluster exec {arguments[0]} ... {cluster} COMMAND..."
+        )
     with attached(settings.root, cluster) as handle:
         return run_here(node_of(handle, node).boot_node.shell, *arguments)

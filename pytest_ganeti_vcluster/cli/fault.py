@@ -16,8 +16,22 @@ from pytest_ganeti_vcluster.cli._options import with_settings
 from pytest_ganeti_vcluster.cluster.faults.kept import keep_faults
 from pytest_ganeti_vcluster.settings import Settings
 
+#: Letters: more than any first sentence has.
+_WHOLE = 1000
 
-@click.group("fault", context_settings={"max_content_width": 100})
+
+class _Faults(click.Group):
+    """The list of subcommands has their whole first sentences: what a fault does is in them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        names = self.list_commands(ctx)
+        commands = {name: self.get_command(ctx, name) for name in names}
+        rows = [(name, one.get_short_help_str(_WHOLE)) for name, one in commands.items() if one is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group("fault", cls=_Faults, context_settings={"max_content_width": 100})
 def command() -> None:
     """Do a cluster harm, list the faults in force, and lift them.
 

@@ -21,6 +21,9 @@ from pytest_ganeti_vcluster.cluster.running.finding import (
 )
 from pytest_ganeti_vcluster.settings import Settings
 
+#: Columns of a table, at most.
+_WIDEST = 1000
+
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects.")
@@ -56,7 +59,10 @@ def command(*, as_json: bool, settings: Settings) -> None:
         )
     for left in ended:
         _add(table, _of_ended(left), "-", _ended_text(left))
-    Console(width=None if Console().is_terminal else 1000).print(table)
+    # Wider than a terminal, where need be, which then breaks the line itself: folders are to be copied whole.
+    console = Console()
+    needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    Console(width=max(console.width, needed) if console.is_terminal else _WIDEST).print(table)
 
 
 def _ended_text(one: EndedCluster) -> str:

@@ -25,7 +25,19 @@ from pytest_ganeti_vcluster.settings import Settings
     metavar="TEMPLATES",
     help="Disk templates that are enabled, with commas between.  [default: those of a spec]",
 )
-@with_settings("nodes", "ganeti", "engine", "root", "subnet", "timeout", "image-cache", "fork-server")
+@with_settings(
+    "nodes",
+    "ganeti",
+    "engine",
+    "root",
+    "subnet",
+    "timeout",
+    "image-cache",
+    "image-limit",
+    "fork-server",
+    "tls-fix",
+    one_ganeti=True,
+)
 def command(*, name: str, disk_templates: str | None, settings: Settings) -> None:
     """Start a cluster, and leave it running until `down`, or until the machine goes down.
 

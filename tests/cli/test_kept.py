@@ -206,6 +206,13 @@ def test_status_follows_on_a_terminal(base: Path) -> None:
         assert terminal.wait_ended() == 0
 
 
+def test_a_narrow_terminal_shows_folders_whole(base: Path) -> None:
+    root = running_clusters(base)[0].root
+    with Terminal([*PROGRAM, "list"], user_environment(base), columns=40) as terminal:
+        assert terminal.wait_ended() == 0
+        assert str(root) in terminal.seen
+
+
 def test_logs_are_merged_and_filtered(base: Path) -> None:
     done(base, "exec", "dev", "gnt-cluster", "info")
     lines = [line for line in done(base, "logs", "dev").splitlines() if line.startswith("20")]
@@ -344,6 +351,8 @@ def test_the_network_is_cut_where_the_engine_can(base: Path) -> None:
     if status(base)["engine"] == "loopback":
         assert cut.returncode == 1
         assert "engine 'loopback' cannot do partition()" in cut.stderr
+        assert "ganeti-vcluster up --engine namespaces" in cut.stderr
+        assert "pytest.mark" not in cut.stderr
         assert json.loads(done(base, "fault", "list", "dev", "--json")) == []
         return
     assert cut.returncode == 0, cut.stderr
@@ -373,7 +382,7 @@ def test_snapshots(base: Path) -> None:
     assert "has a snapshot 'tagged' already" in refused(base, "snapshot", "dev", "tagged")
     done(base, "exec", "dev", "gnt-cluster", "add-tags", "later")
     done(base, "fault", "crash", "dev", "node2")
-    assert "1 faults are in force" in refused(base, "snapshot", "dev", "harmed")
+    assert "faults are in force" in refused(base, "snapshot", "dev", "harmed")
     for _ in range(2):
         assert done(base, "restore", "dev", "tagged").startswith("dev: as it was at snapshot tagged (")
         assert tags() == ["kept"]

@@ -41,6 +41,30 @@ def test_a_wrong_request_ends_with_2(arguments: list[str], capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["doctor", "--nodes", "x"], "Error: --nodes: 'x'"),
+        (["up", "--ganeti", "3.0,3.1"], "Error: --ganeti: '3.0,3.1' is more than one"),
+    ],
+)
+def test_options_are_named_as_they_were_given(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_help_of_faults_has_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fault", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "..." not in text.partition("Commands:")[2]
+    assert (
+        "corrupt Damage a file of a node, given by its path there, such as /var/lib/ganeti/server.pem."
+        in text
+    )
+
+
+@pytest.mark.parametrize(
     ("raised", "status", "told"),
     [
         (MachineError("It broke", seen="a log line", cure="mend it"), 1, "What to do: mend it"),

@@ -68,6 +68,8 @@ def test_the_status_of_the_command_is_ours(base: Path) -> None:
         (("exec", "other", "true"), ["no cluster 'other' runs", "running: dev ("]),
         (("exec", "--node", "node7", "dev", "true"), ["dev has no node 'node7'", "node1.vc, node2.vc"]),
         (("exec", "dev"), ["COMMAND..."]),
+        (("exec", "dev", "--node", "node2", "true"), ["ganeti-vcluster exec --node ... dev COMMAND"]),
+        (("exec", "--nod", "node2", "dev", "true"), ["--nod"]),
         (("down",), ["--all"]),
         (("down", "dev", "--all"), ["--all"]),
         (("down", "dev", "other"), ["no cluster 'other' runs"]),

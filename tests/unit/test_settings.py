@@ -24,6 +24,13 @@ def test_flag_goes_before_ini_before_environment_before_default() -> None:
     assert Settings.read({}, {}, {}).nodes == 3
 
 
+def test_a_flag_is_named_as_it_was_given() -> None:
+    with pytest.raises(SpecError, match=r"^--vcluster-nodes: 'x'"):
+        Settings.read({"nodes": "x"}, {}, {})
+    with pytest.raises(SpecError, match=r"^--nodes: 'x'"):
+        Settings.read({"nodes": "x"}, {}, {}, prefix="--")
+
+
 def test_an_empty_variable_counts_as_not_given() -> None:
     assert Settings.read(environment={"VCLUSTER_NODES": ""}).nodes == 3
 

@@ -102,7 +102,7 @@ class RpcWish:
             "hang": "hangs when it is done" if self.done_first else "hangs",
             "delay": f"is answered {self.seconds:g} s late",
         }[self.kind]
-        often = "" if self.times is None else f" ({self.times} times)"
+        often = "" if self.times is None else " (once)" if self.times == 1 else f" ({self.times} times)"
         return f"RPC {self.rpc} on {node} {manner}{often}"
 
 

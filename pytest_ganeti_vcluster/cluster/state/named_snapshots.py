@@ -104,7 +104,7 @@ def take_named(cluster: VirtualCluster, name: str) -> NamedSnapshot:
         faults = cluster.faults
         if faults:
             raise UserError(
-                f"{len(faults)} faults are in force, and no snapshot can have them",
+                "faults are in force, and no snapshot can have them",
                 seen="\n".join(fault.what for fault in faults),
                 cure="lift them first",
             )
