@@ -40,7 +40,7 @@ _EXPLAINED = frozenset({"job", "command", "daemon", "boot"})
 class Failure:
     """What failed: a name such as a test's id, the `phase` of it, and the error, also as `text` (a traceback).
 
-    `crash` is the error in a line or two, with where it was raised.
+    `crash` is the error in a line or more, and `place` the line of the test that led to it: "test_web.py:12: x()".
     """
 
     name: str
@@ -48,6 +48,7 @@ class Failure:
     error: BaseException | None
     text: str = attrs.field(repr=False)
     crash: str
+    place: str = ""
 
 
 @attrs.frozen
@@ -69,7 +70,9 @@ def find_causes(failure: Failure, clusters: Sequence[tuple[Evidence, Sequence[Jo
     causes = []
     # A test may have wanted a boot to fail, and have failed of something else.
     if not any(one.facts[0] in failure.text for one, _jobs in clusters if not one.came_up):
-        causes.append(_of_error(failure.error, failure.crash))
+        cause = _of_error(failure.error, failure.crash)
+        lines = [*cause.detail.splitlines(), *([f"at {failure.place}"] if failure.place else [])]
+        causes.append(attrs.evolve(cause, detail="\n".join(lines)))
     seen = [cause for evidence, jobs in clusters for cause in _seen(failure, evidence, jobs)]
     if not seen and not (causes and causes[0].kind in _EXPLAINED):
         # Programs log many an error that is of no consequence.

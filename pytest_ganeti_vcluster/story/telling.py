@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -81,7 +82,8 @@ def tell(failure: Failure, evidence: Sequence[Evidence]) -> Story:
     never_up = [one for one in clusters if not one.evidence.came_up]
     began = min([began, *(event.time for one in never_up for event in _logged(one))])
     ended = max((one.ended for one in evidence), default=0.0)
-    failure = attrs.evolve(failure, text=hider.text(failure.text), crash=hider.text(failure.crash))
+    shown: dict[str, Any] = {name: hider.text(getattr(failure, name)) for name in ("text", "crash", "place")}
+    failure = attrs.evolve(failure, **shown)
     causes = find_causes(failure, [(one.evidence, one.jobs) for one in clusters])
     every = [_hidden(event, hider) for event in _events(failure, clusters, began, ended)]
     every.sort(key=lambda event: event.time)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ _LINK = "vcluster: what happened"
 
 
 def story_of(
-    report: pytest.TestReport, error: BaseException | None, clusters: SessionClusters
+    report: pytest.TestReport, item: pytest.Item, error: BaseException | None, clusters: SessionClusters
 ) -> tuple[Story | None, list[str]]:
     """Tell the story of a failed phase, None where it had no cluster; and what could not be found out, and why."""
     evidence, problems = [], []
@@ -47,6 +49,7 @@ def story_of(
         error=error,
         text=report.longreprtext,
         crash=_crash(report),
+        place=_place(report, item, error),
     )
     return tell(failed, evidence), problems
 
@@ -65,13 +68,28 @@ def keep(story: Story, report: pytest.TestReport, item: pytest.Item, clusters: S
 
 
 def _crash(report: pytest.TestReport) -> str:
-    """Return the error that ended a phase, and where it was raised."""
+    """Return the error that ended a phase."""
     crash: Any = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
-        return f"{crash.message}\nat {crash.path}:{crash.lineno}"
+        return str(crash.message)
     # A failure without a traceback is all text.
     lines = report.longreprtext.strip().splitlines()
     return "\n".join(lines[:20]) or "no error is known"
+
+
+def _place(report: pytest.TestReport, item: pytest.Item, error: BaseException | None) -> str:
+    """Return the last line of the test's own file on the way to an error, else where that was raised, else "".
+
+    Most errors are raised by what a test calls, ours above all: that place says nothing of the test.
+    """
+    called = [] if error is None else traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in called if frame.filename == str(item.path)]
+    if own:
+        return f"{os.path.relpath(item.path, item.config.rootpath)}:{own[-1].lineno}: {own[-1].line}".rstrip(
+            ": "
+        )
+    crash: Any = getattr(report.longrepr, "reprcrash", None)
+    return "" if crash is None else f"{crash.path}:{crash.lineno}"
 
 
 def _attach(page: Path, report: pytest.TestReport, item: pytest.Item) -> None:

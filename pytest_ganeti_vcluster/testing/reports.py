@@ -86,7 +86,7 @@ def _tell(
     """Tell what went wrong, then cluster by cluster what is known of it; keep all of it."""
     from pytest_ganeti_vcluster.testing import failures
 
-    story, problems = failures.story_of(report, error, clusters)
+    story, problems = failures.story_of(report, item, error, clusters)
     if story is not None:
         said = failures.keep(story, report, item, clusters)
         report.sections.append(("vcluster: what went wrong", f"{story.summary}\n\n{said}"))

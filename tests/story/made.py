@@ -201,6 +201,7 @@ def failure(error: BaseException | None = None, **changes: Any) -> Failure:
         "phase": "call",
         "error": error,
         "text": f"def test_migrates():\n>   assert 1 == 2 </script> {PASSWORD}",
-        "crash": "AssertionError: assert 1 == 2\nat tests/test_web.py:12",
+        "crash": "AssertionError: assert 1 == 2\n  more of it",
+        "place": "tests/test_web.py:12: assert 1 == 2",
     }
     return Failure(**{**known, **changes})

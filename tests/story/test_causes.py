@@ -55,6 +55,7 @@ def test_the_error_is_told_first(error: BaseException | None, kind: str, title: 
     (cause,) = _causes(error, _quiet())
     assert cause.kind == kind
     assert cause.title.startswith(title)
+    assert cause.detail.endswith("at tests/test_web.py:12: assert 1 == 2")
 
 
 def test_what_pytest_timeout_says_is_a_time_out() -> None:
