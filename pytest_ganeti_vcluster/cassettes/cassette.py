@@ -133,7 +133,8 @@ class Cassette:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise CassetteError(f"there is no cassette {path}", cure=_RECORD) from None
+            cure = _RECORD.replace(" again", "")
+            raise CassetteError(f"there is no cassette {path}", cure=cure) from None
         except (OSError, ValueError) as error:
             raise CassetteError(f"cassette {path} cannot be read", seen=str(error), cure=_RECORD) from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:

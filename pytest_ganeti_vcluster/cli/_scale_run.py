@@ -126,7 +126,8 @@ def run(
     path = _writable(output or Path(f"scale-{installation.version}.json"))
     sweep = _found(path, wanted, labelled=bool(request.label), resume=resume)
     console = Console(width=None if Console().is_terminal else 160)
-    console.print(f"{installation}, engine {engine}: {len(request.sizes)} points, in {path}", highlight=False)
+    about = f"{installation}, engine {engine}: {len(request.sizes)} points, in {path}"
+    console.print(about, markup=False, highlight=False)
     with sweep_report(len(request.sizes) - len(sweep.missing(request.sizes)), len(request.sizes)) as report:
         sweeping = Sweeping(request, settings, path, sweep, report)
         try:
@@ -138,7 +139,7 @@ def run(
         if sweeping.stopped:
             report.tell(f"Stopped: {sweeping.stopped}.")
             report.tell(_how_to_resume(sweeping))
-    _show(sweeping, console)
+    show(sweeping, console)
 
 
 def _writable(path: Path) -> Path:
@@ -187,7 +188,8 @@ def _how_to_resume(sweeping: Sweeping) -> str:
     )
 
 
-def _show(sweeping: Sweeping, console: Console) -> None:
+def show(sweeping: Sweeping, console: Console) -> None:
+    """Print the figures of a sweep, make a page of them where that is possible, and tell where all of it is."""
     console.print(sweep_table(sweeping.sweep))
     path = sweeping.path
     told = f"{path} and {path.with_suffix('.csv')} have all figures"
@@ -198,4 +200,4 @@ def _show(sweeping: Sweeping, console: Console) -> None:
             told += f", {page} shows them"
         except ExtraMissing as missing:
             told += f". A page with plots: {missing.cure}; ganeti-vcluster scale report {path}"
-    console.print(f"{told}.", highlight=False)
+    console.print(f"{told}.", markup=False, highlight=False)

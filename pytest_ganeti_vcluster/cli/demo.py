@@ -95,7 +95,9 @@ def command(*, settings: Settings) -> None:
 
         cluster = obtain_cluster(ClusterSpec(nodes=settings.nodes), settings, tell)
     with cluster:
-        console.print(f"{cluster.ganeti}, engine {cluster.engine}, in {cluster.root}", highlight=False)
+        console.print(
+            f"{cluster.ganeti}, engine {cluster.engine}, in {cluster.root}", markup=False, highlight=False
+        )
         before = time.monotonic() - start - sum(stage.seconds for stage in cluster.boot_stages)
         if before > _IMAGE:
             account.took("Build one for real, and keep it as an image for the next time", before)
@@ -114,7 +116,7 @@ def command(*, settings: Settings) -> None:
         with account.step("Throw it away"):
             cluster.close()
     if settings.keep == "always":
-        console.print(f"The cluster's folder is kept: {cluster.root}", highlight=False)
+        console.print(f"The cluster's folder is kept: {cluster.root}", markup=False, highlight=False)
     else:
         left = find_leftovers(
             cluster.root,

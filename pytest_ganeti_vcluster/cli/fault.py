@@ -11,27 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_ganeti_vcluster.cli._faults import KINDS
+from pytest_ganeti_vcluster.cli._groups import GroupOfSentences
 from pytest_ganeti_vcluster.cli._names import attached, cluster_argument, complete_fault
 from pytest_ganeti_vcluster.cli._options import with_settings
 from pytest_ganeti_vcluster.cluster.faults.kept import keep_faults
 from pytest_ganeti_vcluster.settings import Settings
 
-#: Letters: more than any first sentence has.
-_WHOLE = 1000
 
-
-class _Faults(click.Group):
-    """The list of subcommands has their whole first sentences: what a fault does is in them."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        names = self.list_commands(ctx)
-        commands = {name: self.get_command(ctx, name) for name in names}
-        rows = [(name, one.get_short_help_str(_WHOLE)) for name, one in commands.items() if one is not None]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-@click.group("fault", cls=_Faults, context_settings={"max_content_width": 100})
+@click.group("fault", cls=GroupOfSentences, context_settings={"max_content_width": 100})
 def command() -> None:
     """Do a cluster harm, list the faults in force, and lift them.
 

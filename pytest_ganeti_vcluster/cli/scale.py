@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from pytest_ganeti_vcluster.cli._groups import GroupOfSentences
 from pytest_ganeti_vcluster.cli._scale_results import compare, report
 from pytest_ganeti_vcluster.cli._scale_run import run
 
 
-@click.group("scale", context_settings={"max_content_width": 100})
+@click.group("scale", cls=GroupOfSentences, context_settings={"max_content_width": 100})
 def command() -> None:
     """Measure Ganeti as the cluster grows, and make reports of it.
 

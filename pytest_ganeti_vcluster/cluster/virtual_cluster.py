@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -162,7 +163,7 @@ class VirtualCluster(FaultsOfCluster, InstancesOfCluster):
 
     def run(
         self,
-        *argv: str,
+        *argv: str | os.PathLike[str],
         check: bool = True,
         stdin: str | None = None,
         timeout: float | None = None,

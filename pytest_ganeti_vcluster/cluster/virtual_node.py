@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,15 +75,16 @@ class VirtualNode(FaultsOfNode):
 
     def run(
         self,
-        *argv: str,
+        *argv: str | os.PathLike[str],
         check: bool = True,
         stdin: str | None = None,
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
     ) -> CommandResult:
         """Run a command on the node as its root user; see `NodeShell.run`."""
-        with self._cluster.command_log.running(self.name, argv) as command:
-            result = self._boot_node.shell.run(*argv, check=False, stdin=stdin, timeout=timeout, env=env)
+        words = tuple(os.fspath(word) for word in argv)
+        with self._cluster.command_log.running(self.name, words) as command:
+            result = self._boot_node.shell.run(*words, check=False, stdin=stdin, timeout=timeout, env=env)
             command.end(result)
         return result.check() if check else result
 

@@ -51,7 +51,11 @@ def story_of(
         crash=_crash(report),
         place=_place(report, item, error),
     )
-    return tell(failed, evidence), problems
+    try:
+        return tell(failed, evidence), problems
+    except Exception as problem:  # noqa: BLE001 - the test's own report, and the run, have to come through
+        frames = traceback.format_exception(type(problem), problem, problem.__traceback__, limit=-3)
+        return None, [*problems, "".join(frames)]
 
 
 def keep(story: Story, report: pytest.TestReport, item: pytest.Item, clusters: SessionClusters) -> str:
@@ -63,6 +67,8 @@ def keep(story: Story, report: pytest.TestReport, item: pytest.Item, clusters: S
         page = write_story(story, new_folder(place, item.nodeid, str(report.when)))
     except OSError as error:
         return f"artifacts could not be saved to {place}: {error}"
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"artifacts could not be saved to {place}: {type(error).__name__}: {error}"
     _attach(page, report, item)
     return f"what happened: {page}"
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from pytest_ganeti_vcluster.cli import main
+from pytest_ganeti_vcluster.cli import _scale_run, main
 from pytest_ganeti_vcluster.cli._amounts import duration, numbers, size, words
+from pytest_ganeti_vcluster.errors import ExtraMissing
+from tests.scale.made import whole
 
 
 def test_amounts() -> None:
@@ -97,3 +103,16 @@ def test_a_file_that_has_other_results(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(arguments) == 2
     assert "not all of it is there" in capsys.readouterr().err
     assert output.read_text(encoding="utf-8") == before[:100]
+
+
+def test_without_the_extra_the_end_of_a_sweep_tells_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_sweep: object) -> None:
+        raise ExtraMissing("no plotly", cure="pip install 'pytest-ganeti-vcluster[scale]'")
+
+    monkeypatch.setattr(_scale_run, "sweep_page", missing)
+    out = io.StringIO()
+    sweeping: Any = SimpleNamespace(sweep=whole(), path=tmp_path / "results.json")
+    _scale_run.show(sweeping, Console(file=out, width=400))
+    assert "A page with plots: pip install 'pytest-ganeti-vcluster[scale]'; " in out.getvalue()

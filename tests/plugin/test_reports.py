@@ -49,6 +49,29 @@ def kept(clusters_root: Path) -> Iterator[Callable[[], list[str]]]:
         shutil.rmtree(clusters_root / name)
 
 
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("tell", "vcluster: what could not be found out*"),
+        ("write_story", "artifacts could not be saved to *: RuntimeError: a fault of ours"),
+    ],
+)
+def test_a_story_that_cannot_be_told_ends_no_run(
+    inner_run: InnerRun, pytester: pytest.Pytester, broken: str, told: str
+) -> None:
+    pytester.makeconftest(f"""
+from pytest_ganeti_vcluster.testing import failures
+
+def fail(*arguments):
+    raise RuntimeError("a fault of ours")
+
+failures.{broken} = fail
+""")
+    result = inner_run("def test_it(vcluster):\n    assert 1 == 2\n", "--vcluster-nodes=1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*assert 1 == 2", f"*{told}"])
+
+
 def test_reports_sections_artifacts_and_kept_folders(
     inner_run: InnerRun, pytester: pytest.Pytester, clusters_root: Path, kept: Callable[[], list[str]]
 ) -> None:
