@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ganeti_vcluster.errors import GanetiNotFound
+from pytest_ganeti_vcluster.ganeti.installation import find_installation
 from pytest_ganeti_vcluster.settings import cache_folder
 from pytest_ganeti_vcluster.testing import state
 from tests.leaks import BACKGROUND, Held, cluster_processes, folders, settle
@@ -46,6 +48,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             only, reason = mark.args
             if only != engine:
                 item.add_marker(pytest.mark.skip(reason=f"only on engine {only}: {reason}"))
+    marked = [(item, mark) for item in items for mark in item.iter_markers("ganeti_fault")]
+    version = _version(config) if marked else ""
+    for item, mark in marked:
+        versions, reason = mark.args
+        if version.startswith(versions):
+            item.add_marker(pytest.mark.xfail(reason=f"Ganeti {version}: {reason}", strict=True))
+
+
+def _version(config: pytest.Config) -> str:
+    try:
+        return find_installation(config.stash[state.SETTINGS]).version
+    except GanetiNotFound:
+        return ""
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, JobTimeout, LuxiError, RapiError
 from pytest_ganeti_vcluster.ganeti.commands import CommandResult
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
+from tests.versions import CHECKED
 
 DELAY = {"OP_ID": "OP_TEST_DELAY", "duration": 0.01, "on_master": True, "no_locks": True}
 
@@ -36,7 +37,7 @@ def test_what_it_is(cluster: VirtualCluster) -> None:
     assert len(cluster.nodes) == len({node.ip for node in cluster.nodes}) == 3
     assert repr(cluster) == f"<VirtualCluster cluster.vc of 3 nodes in {cluster.root}>"
     assert {node.root.parent for node in cluster.nodes} == {cluster.root}
-    assert cluster.luxi.query_cluster_info()["software_version"] == cluster.ganeti.version.partition("~")[0]
+    assert cluster.luxi.query_cluster_info()["software_version"] == cluster.ganeti.version
 
 
 def test_what_its_boot_took(cluster: VirtualCluster) -> None:
@@ -201,6 +202,7 @@ def test_waiting_for_an_idle_cluster(cluster: VirtualCluster, paused: str) -> No
 def test_failed_job_tells_opcode_error_and_log(cluster: VirtualCluster) -> None:
     # hail finds no node for it, after the job has logged that it looks for one.
     op: dict[str, Any] = {
+        **CHECKED,
         "OP_ID": "OP_INSTANCE_CREATE",
         "instance_name": "instance1",
         "mode": "create",

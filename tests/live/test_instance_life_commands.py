@@ -7,6 +7,7 @@ import pytest
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import CommandFailed
 from tests.live.effects import disks, marker, running_on
+from tests.versions import NO_TRANSFERS, checks
 
 
 def gnt_instance(cluster: VirtualCluster, *args: str) -> list[str]:
@@ -14,7 +15,9 @@ def gnt_instance(cluster: VirtualCluster, *args: str) -> list[str]:
 
 
 def add(cluster: VirtualCluster, template: str, node: str, name: str, *options: str) -> None:
-    gnt_instance(cluster, "add", "-t", template, "-o", "dd+default", "-n", node, *options, name)
+    gnt_instance(
+        cluster, "add", "-t", template, "-o", "dd+default", "-n", node, *checks(cluster), *options, name
+    )
 
 
 def test_diskless(cluster: VirtualCluster) -> None:
@@ -36,13 +39,14 @@ def test_diskless(cluster: VirtualCluster) -> None:
     assert running_on(cluster, "instance1.vc") == [third]
 
     gnt_instance(cluster, "shutdown", "instance1")
-    gnt_instance(cluster, "rename", "instance1", "instance2")
+    gnt_instance(cluster, "rename", *checks(cluster), "instance1", "instance2")
     assert gnt_instance(cluster, "list", "--no-headers", "-o", "name,status") == ["instance2.vc ADMIN_down"]
 
     gnt_instance(cluster, "remove", "-f", "instance2")
     assert gnt_instance(cluster, "list", "--no-headers") == []
 
 
+@NO_TRANSFERS
 def test_file(cluster: VirtualCluster) -> None:
     first, second, _third = (node.name for node in cluster.nodes)
 
@@ -62,7 +66,7 @@ def test_file(cluster: VirtualCluster) -> None:
     assert list(disks(cluster, "instance1.vc")) == [second]
 
     gnt_instance(cluster, "shutdown", "instance1")
-    gnt_instance(cluster, "rename", "instance1", "instance2")
+    gnt_instance(cluster, "rename", *checks(cluster), "instance1", "instance2")
     gnt_instance(cluster, "startup", "instance2")
     assert running_on(cluster, "instance2.vc") == [second]
     gnt_instance(cluster, "remove", "-f", "instance2")

@@ -9,6 +9,7 @@ import pytest
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed
 from tests.live.effects import disks, marker, running_on
+from tests.versions import NO_TRANSFERS
 
 CREATE = {"OP_ID": "OP_INSTANCE_CREATE", "mode": "create", "os_type": "dd+default", "hypervisor": "fake"}
 
@@ -63,6 +64,7 @@ def test_diskless(cluster: VirtualCluster) -> None:
     assert cluster.instances == []
 
 
+@NO_TRANSFERS
 def test_file_disks_belong_to_one_node(cluster: VirtualCluster) -> None:
     first, second, third = (node.name for node in cluster.nodes)
 

@@ -11,6 +11,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.errors import JobFailed
 from tests.live.effects import disks, marker, running_on
 from tests.rows.refusals import UNKNOWN_NAME
+from tests.versions import CHECKED
 
 Do = Callable[..., list[Any]]
 CREATE = {"__version__": 1, "mode": "create", "os_type": "dd+default", "hypervisor": "fake"}
@@ -109,7 +110,7 @@ def test_sharedfile(cluster: VirtualCluster, do: Do) -> None:
 
 def test_name_that_the_cluster_does_not_know(cluster: VirtualCluster, do: Do) -> None:
     # RAPI takes requests that we never see, so their names have to be known before.
-    new = {**CREATE, "name": "hanna.vc", "disk_template": "diskless", "disks": [], "nics": []}
+    new = {**CREATE, **CHECKED, "name": "hanna.vc", "disk_template": "diskless", "disks": [], "nics": []}
     new["pnode"] = cluster.master.name
     with pytest.raises(JobFailed, match=UNKNOWN_NAME):
         do("POST", "instances", new)

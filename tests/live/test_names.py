@@ -15,8 +15,10 @@ from pytest_ganeti_vcluster.engines.site_names import READY_INSTANCE_NAMES
 from pytest_ganeti_vcluster.errors import CommandFailed, JobFailed, LuxiError, SpecError
 from pytest_ganeti_vcluster.testing.clusters import ClusterFactory
 from tests.rows.refusals import UNKNOWN_NAME
+from tests.versions import CHECKED, checks
 
 CREATE = {
+    **CHECKED,
     "OP_ID": "OP_INSTANCE_CREATE",
     "mode": "create",
     "disk_template": "diskless",
@@ -54,7 +56,7 @@ def test_added_name_is_known_to_running_daemons(cluster: VirtualCluster) -> None
 
 def test_unknown_name_is_refused_at_once(cluster: VirtualCluster) -> None:
     with pytest.raises(CommandFailed, match=UNKNOWN_NAME) as caught:
-        cluster.run("gnt-instance", "add", "-t", "diskless", "-o", "dd+default", "nosuch")
+        cluster.run("gnt-instance", "add", "-t", "diskless", "-o", "dd+default", *checks(cluster), "nosuch")
     assert caught.value.result.duration < 10
 
 

@@ -11,6 +11,7 @@ from pytest_ganeti_vcluster.errors import JobFailed
 from tests.live.effects import marker, running_on, seen
 from tests.rows.disk_files import MIB, fill, give_small_file_storage, holders, sizes
 from tests.rows.showing import shows
+from tests.versions import NO_TRANSFERS
 
 pytestmark = pytest.mark.vcluster(disk_templates=("diskless", "file", "sharedfile"))
 
@@ -142,6 +143,7 @@ def test_lost_disks_are_recreated(vcluster: VirtualCluster) -> None:
     assert running_on(vcluster, "one.vc") == ["node3.vc"]
 
 
+@NO_TRANSFERS
 @shows(ROW, "an instance is moved, its disks copied from node to node over TLS", because=OWN_STORAGE)
 def test_move_copies_the_disks(vcluster: VirtualCluster) -> None:
     instance = vcluster.add_instance("one", "file", primary="node1")
@@ -224,6 +226,7 @@ def test_disks_are_wiped(vcluster: VirtualCluster) -> None:
         vcluster.add_instance("two", "file", primary="node1", disks=[{"size": 8}])
 
 
+@NO_TRANSFERS
 @shows(
     ROW, "a node whose file storage is full: a move there fails and takes nothing away", because=OWN_STORAGE
 )

@@ -10,6 +10,7 @@ from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
 from pytest_ganeti_vcluster.cluster.virtual_instance import VirtualInstance
 from pytest_ganeti_vcluster.errors import JobFailed
 from tests.rows.showing import shows
+from tests.versions import NO_TRANSFERS
 
 ROW = "export/import"
 _MEBIBYTE = 1 << 20
@@ -35,6 +36,7 @@ def _listed(cluster: VirtualCluster) -> list[tuple[str, str]]:
     return [(node, export) for node, _, export in (line.partition("|") for line in lines)]
 
 
+@NO_TRANSFERS
 @shows(
     ROW,
     "an export goes to another node over socat and TLS, and an instance is made of it",
@@ -68,6 +70,7 @@ def test_export_and_import(vcluster: VirtualCluster, web: VirtualInstance) -> No
     assert vcluster.verify() == []
 
 
+@NO_TRANSFERS
 @shows(ROW, "a running instance is not exported without a shutdown, a stopped one is", because=_OWN_FILES)
 def test_without_shutdown(vcluster: VirtualCluster, web: VirtualInstance) -> None:
     # Files have no snapshots (lib/storage/filestorage.py), and a live export is one of snapshots
@@ -83,6 +86,7 @@ def test_without_shutdown(vcluster: VirtualCluster, web: VirtualInstance) -> Non
     assert vcluster.instances == []
 
 
+@NO_TRANSFERS
 @shows(ROW, "a transfer that breaks off fails the job, and the instance runs again", because=_OWN_FILES)
 def test_broken_transfer(vcluster: VirtualCluster, web: VirtualInstance) -> None:
     script = web.primary.path("/srv/ganeti/os/dd/export")

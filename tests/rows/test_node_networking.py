@@ -10,6 +10,7 @@ from tests.rows.networks import lose_master_ip, replace_secondary_ip
 from tests.rows.recorded import calls, recording
 from tests.rows.refusals import refusal
 from tests.rows.showing import shows
+from tests.versions import checks
 
 pytestmark = pytest.mark.vcluster(nodes=3, disk_templates=("diskless", "file"))
 
@@ -29,10 +30,10 @@ def problems(cluster: VirtualCluster, code: str) -> dict[str, str]:
 def test_address_is_alive_while_somebody_has_it(vcluster: VirtualCluster) -> None:
     other = vcluster.add_name("other")
     for name in ("node2", "cluster"):
-        told = refusal(vcluster, *ADD, name)
+        told = refusal(vcluster, *ADD, *checks(vcluster), name)
         assert f"of instance {name}.vc already in use" in told
     # The name is checked, and so is its address.
-    vcluster.run(*ADD, f"--net=0:ip={other}", "instance1")
+    vcluster.run(*ADD, *checks(vcluster), f"--net=0:ip={other}", "instance1")
 
     # Nobody answers for an instance of the fake hypervisor where addresses are those of interfaces.
     for name in ("instance1", "other") if vcluster.engine == "loopback" else ():
@@ -45,7 +46,7 @@ def test_address_is_alive_while_somebody_has_it(vcluster: VirtualCluster) -> Non
     assert (
         vcluster.master.path("/var/lib/ganeti/ssconf_master_ip").read_text(encoding="ascii").strip() == other
     )
-    assert "of instance other.vc already in use" in refusal(vcluster, *ADD, "other")
+    assert "of instance other.vc already in use" in refusal(vcluster, *ADD, *checks(vcluster), "other")
 
 
 @shows(
@@ -56,9 +57,11 @@ def test_address_is_alive_while_somebody_has_it(vcluster: VirtualCluster) -> Non
 def test_address_of_a_node_that_is_off(vcluster: VirtualCluster) -> None:
     node = vcluster.node("node2")
     node.crash()
-    assert f"IP {node.ip} of instance node2.vc already in use" in refusal(vcluster, *ADD, "node2")
+    assert f"IP {node.ip} of instance node2.vc already in use" in refusal(
+        vcluster, *ADD, *checks(vcluster), "node2"
+    )
     node.power_off()
-    vcluster.run(*ADD, "node2")
+    vcluster.run(*ADD, *checks(vcluster), "node2")
     assert [instance.name for instance in vcluster.instances] == ["node2.vc"]
 
 

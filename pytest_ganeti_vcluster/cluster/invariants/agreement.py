@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _CONFIG = "var/lib/ganeti/config.data"
 _SSCONF = "var/lib/ganeti"
 
+#: Seconds.
+_MICROSECOND = 1e-6
+
 
 def configuration(cluster: VirtualCluster) -> dict[str, Any]:
     """Return the configuration as the master has it in its file."""
@@ -40,14 +43,29 @@ def different_configurations(cluster: VirtualCluster) -> Iterator[str]:
             continue
         try:
             own = (node.root / _CONFIG).read_bytes()
-            serial = json.loads(own)["serial_no"]
+            found = json.loads(own)
+            serial = found["serial_no"]
         except (OSError, ValueError, KeyError) as error:
             yield f"the configuration of {node.name} cannot be read: {error}"
             continue
         if serial != config["serial_no"]:
             yield f"{node.name} has serial number {serial}, the master {master.name} has {config['serial_no']}"
-        elif own != text:
+        elif own != text and not alike(found, config):
             yield f"{node.name} has serial number {serial} as {master.name} has, and another content"
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two configurations say the same: of times, which wconfd may write anew, the last digit may differ.
+
+    It keeps seconds and picoseconds, and reads and writes floating numbers (src/Ganeti/JSON.hs, TimeAsDoubleJSON).
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) < _MICROSECOND
+    return bool(one == other)
 
 
 def different_ssconf(cluster: VirtualCluster) -> Iterator[str]:

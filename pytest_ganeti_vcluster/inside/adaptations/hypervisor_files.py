@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..adapting import Adaptation
@@ -25,8 +26,21 @@ def _looked_for_in_node_root(module: Any, place: Place) -> None:
     verify_parameters = module._VerifyHvparams
     information = module._GetHvInfo
 
+    constants = module.constants
+    kvm = constants.KVM_PATH
+
+    @contextlib.contextmanager
+    def own_kvm() -> Iterator[None]:
+        # Ganeti 3.1 asks it for its version, whatever path the parameters have.
+        constants.KVM_PATH = _nodes_own(place, {"kvm_path": kvm})["kvm_path"]
+        try:
+            yield
+        finally:
+            constants.KVM_PATH = kvm
+
     def ValidateHVParams(hvname: str, hvparams: Mapping[str, Any]) -> None:
-        validate(hvname, _nodes_own(place, hvparams))
+        with own_kvm():
+            validate(hvname, _nodes_own(place, hvparams))
 
     def _VerifyHypervisors(
         what: Any, vm_capable: bool, result: Any, all_hvparams: Mapping[str, Any], *rest: Any
@@ -35,11 +49,12 @@ def _looked_for_in_node_root(module: Any, place: Place) -> None:
         verify_hypervisors(what, vm_capable, result, own, *rest)
 
     def _VerifyHvparams(what: Mapping[str, Any], *rest: Any) -> None:
-        key = module.constants.NV_HVPARAMS
+        key = constants.NV_HVPARAMS
         if key in what:
             own = [(source, hvname, _nodes_own(place, hvparams)) for source, hvname, hvparams in what[key]]
             what = {**what, key: own}
-        verify_parameters(what, *rest)
+        with own_kvm():
+            verify_parameters(what, *rest)
 
     def _GetHvInfo(name: str, hvparams: Mapping[str, Any] | None, *rest: Any) -> Any:
         return information(name, hvparams and _nodes_own(place, hvparams), *rest)
@@ -59,6 +74,7 @@ ADAPTATIONS = (
             "_VerifyHypervisors",
             "_VerifyHvparams",
             "_GetHvInfo",
+            "constants.KVM_PATH",
             "constants.NV_HVPARAMS",
         ),
         what="A file that a hypervisor parameter names (a kernel, /usr/bin/kvm) is looked for in the node's root first,"
