@@ -49,7 +49,7 @@ _PAUSE = 0.5
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for report.txt, report.json, events.jsonl and the suite's own output.",
 )
-@with_settings("ganeti", "root", "subnet", "timeout", "keep", "fork-server")
+@with_settings("ganeti", "root", "subnet", "timeout", "keep", "fork-server", one_ganeti=True)
 def main(
     *, settings: Settings, folder: Path | None, nodes: int, only: tuple[str, ...], results: Path
 ) -> None:

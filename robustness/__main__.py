@@ -45,7 +45,16 @@ class _Wish:
     help="Write a line of JSON for each operation, fault and finding into this file.",
 )
 @with_settings(
-    "ganeti", "engine", "root", "subnet", "timeout", "keep", "image-cache", "fork-server", "tls-fix"
+    "ganeti",
+    "engine",
+    "root",
+    "subnet",
+    "timeout",
+    "keep",
+    "image-cache",
+    "fork-server",
+    "tls-fix",
+    one_ganeti=True,
 )
 def main(
     *,

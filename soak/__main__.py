@@ -153,7 +153,16 @@ class _Soak:
     help="Write a line of JSON for each operation, and each look at the processes, into this file.",
 )
 @with_settings(
-    "ganeti", "engine", "root", "subnet", "timeout", "keep", "image-cache", "fork-server", "tls-fix"
+    "ganeti",
+    "engine",
+    "root",
+    "subnet",
+    "timeout",
+    "keep",
+    "image-cache",
+    "fork-server",
+    "tls-fix",
+    one_ganeti=True,
 )
 def main(
     *,
