@@ -132,6 +132,8 @@ def test_closed_names(look: Look) -> None:
     """)
     assert adapted[0] == []
     assert "this virtual cluster does not know the name" in adapted[1]
+    assert "names such as instance1 are known" in adapted[1]
+    assert "--no-name-check" in adapted[1]
     assert "www.example.org" in plain[0]
 
 

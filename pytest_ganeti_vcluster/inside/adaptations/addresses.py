@@ -109,7 +109,8 @@ def _closed_names(module: Any, place: Place) -> None:  # noqa: ARG001
                 hostname,
                 socket.EAI_NONAME,
                 "this virtual cluster does not know the name, and no name server is asked;"
-                " VirtualCluster.add_name() makes it known",
+                " names such as instance1 are known, and VirtualCluster.add_name() makes others known; gnt-instance add"
+                " wants none with --no-name-check --no-ip-check",
             )
         address: str = original_ip(hostname, family=family)
         return address
