@@ -22,7 +22,9 @@ _FOLDERS = (
     "etc/ganeti/hooks",
     "etc/ganeti/scripts",
     "etc/ganeti/restricted-commands",
+    # Where Debian's Ganeti exports to, and one that was built as its INSTALL says.
     "var/lib/ganeti/export",
+    "srv/ganeti/export",
     "var/lib/ganeti/rapi",
     "var/log/ganeti",
     "srv/ganeti/os",

@@ -23,7 +23,9 @@ _FOLDERS = (
     "etc/ssh",
     "var/backups",
     "var/lock",
+    # Where Debian's Ganeti exports to, and one that was built as its INSTALL says.
     "var/lib/ganeti/export",
+    "srv/ganeti/export",
     "var/lib/ganeti/rapi",
     "var/log/ganeti",
     "srv/ganeti/os",

@@ -17,6 +17,10 @@ _MEBIBYTE = 1 << 20
 _OWN_FILES = ("export-folders", "file-storage-files", "file-storage-folders")
 
 
+#: Debian's, and that of a Ganeti which was built as its INSTALL says.
+_EXPORTS = ("/var/lib/ganeti/export", "/srv/ganeti/export")
+
+
 @pytest.fixture
 def web(vcluster: VirtualCluster) -> VirtualInstance:
     """A running instance on node2 with two disks, each with something in it."""
@@ -51,7 +55,8 @@ def test_export_and_import(vcluster: VirtualCluster, web: VirtualInstance) -> No
     assert web.status == "running"
     assert _listed(vcluster) == [("node3.vc", "web.vc")]
     node3 = vcluster.node("node3")
-    assert "name = web.vc" in node3.path("/var/lib/ganeti/export/web.vc/config.ini").read_text()
+    [exported] = [f"{folder}/web.vc" for folder in _EXPORTS if node3.path(f"{folder}/web.vc").exists()]
+    assert "name = web.vc" in node3.path(f"{exported}/config.ini").read_text()
     web.remove()
 
     again = vcluster.add_instance(
@@ -60,7 +65,7 @@ def test_export_and_import(vcluster: VirtualCluster, web: VirtualInstance) -> No
         primary="node1",
         mode="import",
         src_node="node3.vc",
-        src_path="/var/lib/ganeti/export/web.vc",
+        src_path=exported,
         disks=[],
     )
     assert again.primary.name == "node1.vc"
@@ -115,9 +120,10 @@ def test_other_certificate(vcluster: VirtualCluster, web: VirtualInstance) -> No
 @shows(ROW, "a target that is offline, and one that cannot write, are told", because=_OWN_FILES)
 def test_target_that_cannot(vcluster: VirtualCluster, web: VirtualInstance) -> None:
     # Root may write into every folder.
-    exports = vcluster.node("node1").path("/var/lib/ganeti/export")
-    exports.rmdir()
-    exports.touch()
+    for folder in _EXPORTS:
+        exports = vcluster.node("node1").path(folder)
+        exports.rmdir()
+        exports.touch()
     with pytest.raises(JobFailed, match="Not a directory"):
         web.export("node1.vc")
     assert web.status == "running"
