@@ -239,7 +239,7 @@ class Driver:
         return OperationFailed(
             f"operation {operation} failed",
             seen="\n".join([error, "", "the last operations:", *self.last, *others]),
-            cure="run it again with the same seed, and the folder kept (--keep failed)",
+            cure="run it again with the same seed, with --keep failed if the folder is gone",
         )
 
 

@@ -28,7 +28,7 @@ from pytest_ganeti_vcluster.scale.probes import PROBES
 from pytest_ganeti_vcluster.scale.request import Request, check_same
 from pytest_ganeti_vcluster.scale.results import Sweep
 from pytest_ganeti_vcluster.scale.sweeping import Sweeping
-from pytest_ganeti_vcluster.scale.table import sweep_table
+from pytest_ganeti_vcluster.scale.table import failures, sweep_table
 from pytest_ganeti_vcluster.settings import Settings
 
 #: How much of the memory that is free clusters may take, unless it is said.
@@ -191,6 +191,8 @@ def _how_to_resume(sweeping: Sweeping) -> str:
 def show(sweeping: Sweeping, console: Console) -> None:
     """Print the figures of a sweep, make a page of them where that is possible, and tell where all of it is."""
     console.print(sweep_table(sweeping.sweep))
+    for line in failures(sweeping.sweep):
+        console.print(line, markup=False, highlight=False)
     path = sweeping.path
     told = f"{path} and {path.with_suffix('.csv')} have all figures"
     if sweeping.sweep.points:

@@ -237,6 +237,20 @@ class ClusterSpec:
         return cls(**{**(defaults or {}), **keywords})
 
     @property
+    def label(self) -> str:
+        """Its size, and what else is not as in every other one: a name for tables."""
+        usual = ClusterSpec(nodes=len(self.nodes))
+        texts = [f"{len(self.nodes)} node{'s' if len(self.nodes) > 1 else ''}"]
+        if self.nodes != usual.nodes:
+            texts.append("of their own make")
+        for field in attrs.fields(ClusterSpec):
+            value = getattr(self, field.name)
+            if field.name != "nodes" and value != getattr(usual, field.name):
+                plain = str(value) if isinstance(value, (bool, str)) else "+".join(sorted(value or ("none",)))
+                texts.append(f"{field.name}={plain}")
+        return ", ".join(texts)
+
+    @property
     def joins_in_bulk(self) -> bool:
         """Whether nodes, but for the first two, join by what `gnt-node add` would have written."""
         return self.join == "bulk" or (self.join == "auto" and len(self.nodes) > MOST_REAL_JOINS)

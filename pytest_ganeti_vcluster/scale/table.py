@@ -25,6 +25,16 @@ def sweep_table(sweep: Sweep) -> Table:
     return table
 
 
+def failures(sweep: Sweep) -> list[str]:
+    """Tell of each probe that failed where it did and why, one after the other; an error may have several lines."""
+    return [
+        f"{point.nodes} nodes, {point.instances} instances: {figure.operation} FAILED: {figure.error.strip()}"
+        for point in sweep.points
+        for figure in point.figures
+        if figure.error and figure.quantity == "wall"
+    ]
+
+
 def _cell(point: Point, operation: str, quantity: str) -> str:
     figure: Figure | None = point.figure(operation, quantity)
     if figure is None:

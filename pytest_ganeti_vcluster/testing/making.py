@@ -94,4 +94,4 @@ class Maker:
     ) -> None:
         item = self._config.stash.get(state.ITEM, None) if is_awaited else None
         test = "" if item is None else item.nodeid
-        self._spent.append(Spent(kind, timings.label(spec), seconds, how, why.partition("\n")[0], test))
+        self._spent.append(Spent(kind, spec.label, seconds, how, why.partition("\n")[0], test))

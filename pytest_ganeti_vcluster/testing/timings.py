@@ -7,8 +7,6 @@ from typing import Any
 
 import attrs
 
-from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
-
 #: What time is spent on, in the order of the tables: building for real, with or without keeping an image of it;
 #: cloning one; resetting; and what tests waited for any of these.
 BOOT, IMAGE, CLONE, RESET, WAIT = KINDS = ("boot", "image", "clone", "reset", "wait")
@@ -40,20 +38,6 @@ class Spent:
     def from_plain(cls, value: Sequence[Any]) -> Spent:
         """Return what `to_plain` gave."""
         return cls(*value)
-
-
-def label(spec: ClusterSpec) -> str:
-    """Name a spec in a table: its size, and what else is not as in every other one."""
-    usual = ClusterSpec(nodes=len(spec.nodes))
-    texts = [f"{len(spec.nodes)} node{'s' if len(spec.nodes) > 1 else ''}"]
-    if spec.nodes != usual.nodes:
-        texts.append("of their own make")
-    for field in attrs.fields(ClusterSpec):
-        value = getattr(spec, field.name)
-        if field.name != "nodes" and value != getattr(usual, field.name):
-            plain = str(value) if isinstance(value, (bool, str)) else "+".join(sorted(value or ("none",)))
-            texts.append(f"{field.name}={plain}")
-    return ", ".join(texts)
 
 
 def short_lines(spent: Sequence[Spent]) -> list[str]:

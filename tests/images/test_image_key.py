@@ -84,10 +84,11 @@ def own_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_short_hex_and_says_what_it_is_of(installation: GanetiInstallation) -> None:
     key = image_key(ClusterSpec(init_options=["--no-ssh-init"]), installation, SETTINGS)
     assert re.fullmatch("[0-9a-f]{16}", str(key))
-    assert key.label == "Ganeti 3.0.2, 3 nodes, diskless,file, --no-ssh-init"
-    assert (
-        image_key(ClusterSpec(nodes=1), installation, SETTINGS).label == "Ganeti 3.0.2, 1 node, diskless,file"
-    )
+    assert key.label == "Ganeti 3.0.2, 3 nodes, init_options=--no-ssh-init"
+    assert image_key(ClusterSpec(nodes=1), installation, SETTINGS).label == "Ganeti 3.0.2, 1 node"
+    # What sets images apart is told, and what is told already is not told again.
+    other = ClusterSpec(name="dev", engine="loopback", ganeti="3.0")
+    assert image_key(other, installation, SETTINGS).label == "Ganeti 3.0.2, 3 nodes, name=dev"
 
 
 #: Specs that are all to have other images, of each field at least one.

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import pytest
-
-from pytest_ganeti_vcluster.cluster.spec import ClusterSpec, NodeSpec
-from pytest_ganeti_vcluster.testing.timings import Spent, label, short_lines, slowest_lines, table_lines
+from pytest_ganeti_vcluster.testing.timings import Spent, short_lines, slowest_lines, table_lines
 from tests.plugin.conftest import InnerRun
 
 _SPENT = [
@@ -53,21 +50,6 @@ def test_the_slowest() -> None:
 def test_it_survives_the_way_from_a_worker() -> None:
     assert [Spent.from_plain(one.to_plain()) for one in _SPENT] == _SPENT
     assert all(type(value) in {str, float} for one in _SPENT for value in one.to_plain())
-
-
-@pytest.mark.parametrize(
-    ("spec", "text"),
-    [
-        (ClusterSpec(), "3 nodes"),
-        (ClusterSpec(nodes=1, name="other"), "1 node, name=other"),
-        (ClusterSpec(daemons=("mond", "confd")), "3 nodes, daemons=confd+mond"),
-        (ClusterSpec(daemons=(), ganeti="3.1"), "3 nodes, daemons=none, ganeti=3.1"),
-        (ClusterSpec(secondary_ips=True), "3 nodes, secondary_ips=True"),
-        (ClusterSpec(nodes=[NodeSpec(), NodeSpec(memory=512)]), "2 nodes, of their own make"),
-    ],
-)
-def test_specs_have_names_that_tell_them_apart(spec: ClusterSpec, text: str) -> None:
-    assert label(spec) == text
 
 
 _TESTS = """

@@ -107,3 +107,18 @@ def test_json_of_an_impossible_spec_is_refused() -> None:
         ClusterSpec.from_json({**ClusterSpec().to_json(), "daemons": ["nosuch"]})
     with pytest.raises(TypeError, match="nosuch"):
         ClusterSpec.from_json({**ClusterSpec().to_json(), "nosuch": 1})
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        (ClusterSpec(), "3 nodes"),
+        (ClusterSpec(nodes=1, name="other"), "1 node, name=other"),
+        (ClusterSpec(daemons=("mond", "confd")), "3 nodes, daemons=confd+mond"),
+        (ClusterSpec(daemons=(), ganeti="3.1"), "3 nodes, daemons=none, ganeti=3.1"),
+        (ClusterSpec(secondary_ips=True), "3 nodes, secondary_ips=True"),
+        (ClusterSpec(nodes=[NodeSpec(), NodeSpec(memory=512)]), "2 nodes, of their own make"),
+    ],
+)
+def test_specs_have_names_that_tell_them_apart(spec: ClusterSpec, text: str) -> None:
+    assert spec.label == text

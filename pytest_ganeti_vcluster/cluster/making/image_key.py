@@ -150,9 +150,7 @@ def _plain(value: Any) -> Any:
 
 
 def _label(spec: ClusterSpec, installation: GanetiInstallation, engine: str) -> str:
-    count = len(spec.nodes)
-    parts = [f"Ganeti {installation.version}", f"{count} node{'' if count == 1 else 's'}"]
-    parts += [",".join(spec.disk_templates), *spec.init_options]
+    parts = [f"Ganeti {installation.version}", attrs.evolve(spec, engine=None, ganeti=None, needs=()).label]
     # The one that is everywhere needs no mention.
     parts += [f"engine {engine}"] if engine != "loopback" else []
     return ", ".join(parts)
