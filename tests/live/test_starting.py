@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pytest_ganeti_vcluster.ganeti.daemons import DAEMONS
 from pytest_ganeti_vcluster.ganeti.node_root import daemon_arguments
 from pytest_ganeti_vcluster.ganeti.readiness import daemon_pid
 from pytest_ganeti_vcluster.ganeti.starting import Starter
+from tests.leaks import settle
 
 pytestmark = pytest.mark.only_on("loopback", "the fork server is for Ganeti as it is adapted")
 
@@ -31,10 +33,18 @@ def stop_noded(node: VirtualNode) -> None:
     node.run("daemon-util", "stop", "ganeti-noded")
 
 
+def listens_to_signals(pid: int) -> bool:
+    """Whether a daemon has set its handler for SIGTERM, which it does some time after its start has returned."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def looks(node: VirtualNode) -> dict[str, object]:
     """Tell what a noded has inherited from who started it."""
     pid = daemon_pid(DAEMONS["noded"], node.root)
     assert pid is not None
+    assert not settle(lambda: not listens_to_signals(pid))
     process = psutil.Process(pid)
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return {
