@@ -11,7 +11,7 @@ from typing import TextIO
 import attrs
 import click
 
-from pytest_ganeti_vcluster.cli._options import with_settings
+from pytest_ganeti_vcluster.cli._options import BUILDING, with_settings
 from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.errors import VClusterError
@@ -44,18 +44,7 @@ class _Wish:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a line of JSON for each operation, fault and finding into this file.",
 )
-@with_settings(
-    "ganeti",
-    "engine",
-    "root",
-    "subnet",
-    "timeout",
-    "keep",
-    "image-cache",
-    "fork-server",
-    "tls-fix",
-    one_ganeti=True,
-)
+@with_settings(*BUILDING, "keep", one_ganeti=True)
 def main(
     *,
     settings: Settings,

@@ -15,7 +15,7 @@ import attrs
 import click
 from rich.console import Console
 
-from pytest_ganeti_vcluster.cli._options import with_settings
+from pytest_ganeti_vcluster.cli._options import BUILDING, with_settings
 from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
 from pytest_ganeti_vcluster.cluster.virtual_cluster import VirtualCluster
@@ -152,18 +152,7 @@ class _Soak:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a line of JSON for each operation, and each look at the processes, into this file.",
 )
-@with_settings(
-    "ganeti",
-    "engine",
-    "root",
-    "subnet",
-    "timeout",
-    "keep",
-    "image-cache",
-    "fork-server",
-    "tls-fix",
-    one_ganeti=True,
-)
+@with_settings(*BUILDING, "keep", one_ganeti=True)
 def main(
     *,
     settings: Settings,

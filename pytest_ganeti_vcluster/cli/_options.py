@@ -21,6 +21,10 @@ _OF_ONE: dict[str, dict[str, Any]] = {
 }
 
 
+#: Options of a command that builds clusters, for `with_settings`.
+BUILDING = ("ganeti", "engine", "root", "subnet", "timeout", "image-cache", "fork-server", "tls-fix")
+
+
 def with_settings(
     *names: str, one_ganeti: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -17,7 +17,7 @@ import psutil
 from rich.console import Console
 
 from pytest_ganeti_vcluster.cli._amounts import duration, numbers, size, words
-from pytest_ganeti_vcluster.cli._options import with_settings
+from pytest_ganeti_vcluster.cli._options import BUILDING, with_settings
 from pytest_ganeti_vcluster.cli._scale_progress import sweep_report
 from pytest_ganeti_vcluster.cluster.spec import JOINS
 from pytest_ganeti_vcluster.engines.choice import choose_engine
@@ -91,18 +91,7 @@ _PROBE_NAMES = ", ".join(probe.name for probe in PROBES)
     help="Begin no cluster that will take more.",
     show_default="80 % of what is free",
 )
-@with_settings(
-    "ganeti",
-    "engine",
-    "root",
-    "subnet",
-    "timeout",
-    "image-cache",
-    "image-limit",
-    "fork-server",
-    "tls-fix",
-    one_ganeti=True,
-)
+@with_settings(*BUILDING, "image-limit", one_ganeti=True)
 def run(
     *,
     settings: Settings,

@@ -6,7 +6,7 @@ import attrs
 import click
 from rich.console import Console
 
-from pytest_ganeti_vcluster.cli._options import with_settings
+from pytest_ganeti_vcluster.cli._options import BUILDING, with_settings
 from pytest_ganeti_vcluster.cluster.making.obtaining import obtain_cluster
 from pytest_ganeti_vcluster.cluster.running.finding import folder_name, running_clusters
 from pytest_ganeti_vcluster.cluster.spec import ClusterSpec
@@ -25,19 +25,7 @@ from pytest_ganeti_vcluster.settings import Settings
     metavar="TEMPLATES",
     help="Disk templates that are enabled, with commas between.  [default: those of a spec]",
 )
-@with_settings(
-    "nodes",
-    "ganeti",
-    "engine",
-    "root",
-    "subnet",
-    "timeout",
-    "image-cache",
-    "image-limit",
-    "fork-server",
-    "tls-fix",
-    one_ganeti=True,
-)
+@with_settings("nodes", *BUILDING, "image-limit", one_ganeti=True)
 def command(*, name: str, disk_templates: str | None, settings: Settings) -> None:
     """Start a cluster, and leave it running until `down`, or until the machine goes down.
 
