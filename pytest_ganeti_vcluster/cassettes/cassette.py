@@ -133,8 +133,7 @@ class Cassette:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            cure = _RECORD.replace(" again", "")
-            raise CassetteError(f"there is no cassette {path}", cure=cure) from None
+            raise CassetteError(f"there is no cassette {path}", cure=f"record it, {_HOW}") from None
         except (OSError, ValueError) as error:
             raise CassetteError(f"cassette {path} cannot be read", seen=str(error), cure=_RECORD) from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -151,7 +150,8 @@ class Cassette:
             raise CassetteError(f"cassette {path} is damaged", seen=seen, cure=_RECORD) from error
 
 
-_RECORD = "record it again, where there is a Ganeti: --vcluster-rapi=record"
+_HOW = "where there is a Ganeti: --vcluster-rapi=record"
+_RECORD = f"record it again, {_HOW}"
 
 
 def _exchange_to_json(exchange: Exchange) -> dict[str, Any]:
